@@ -1,0 +1,52 @@
+//! Turns a Criminal IP report into an [`Assessment`], and an assessment into a [`Verdict`].
+//!
+//! Everything here is a pure function of its arguments: no clock, no input or output, no randomness, no globals. The
+//! crate is `no_std`, so that the compiler keeps it that way, and it runs the same inside a proxy, in an edge runtime
+//! and on a command line.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::disallowed_macros
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod assessment;
+mod certificate;
+mod finding;
+mod list;
+mod policy;
+mod profile;
+mod report;
+mod scope;
+mod tag;
+mod time;
+mod unit;
+mod window;
+
+pub use address::{AddressError, Peer, parse_peer};
+pub use assessment::{Assessment, Class, Country, Level, Score};
+pub use finding::{Finding, Findings};
+pub use list::{Duplicate, Entry, List};
+pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Policy, Rule, Verdict};
+pub use profile::Profile;
+pub use report::{AnswerError, Detail, EVIDENCE_MAX_AGE, Examination, Reading, examine, read_answer};
+pub use scope::{Scope, SpecialPurpose, special_purpose};
+pub use tag::{Source, write_tag};
+pub use time::Timestamp;
+pub use unit::{UnitError, parse_duration, parse_size};
+pub use window::{TimeWindow, WindowError};

@@ -1,0 +1,236 @@
+//! Lists of networks that somebody put there on purpose: allow and deny lists.
+
+use crate::Timestamp;
+use alloc::{boxed::Box, vec::Vec};
+use core::fmt;
+use core::net::IpAddr;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+
+/// One network on a list, and who put it there, why and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The network; bits of the host are cut off, and an IPv4 network mapped into IPv6 becomes the IPv4 network.
+    pub net: IpNet,
+    /// Who answers for the entry.
+    pub owner: Option<Box<str>>,
+    /// Why it is there.
+    pub reason: Option<Box<str>>,
+    /// The first moment at which it no longer counts; `None` for never.
+    pub until: Option<Timestamp>,
+}
+
+/// A list of networks. The entry with the longest prefix decides, and finding it takes about as long among a hundred
+/// thousand as among ten.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    entries: Networks<Entry>,
+}
+
+impl List {
+    /// The list of these entries.
+    ///
+    /// # Errors
+    /// [`Duplicate`] names the first network that is there twice.
+    pub fn new(entries: Vec<Entry>) -> Result<List, Duplicate> {
+        let mut networks = Networks::default();
+        for mut entry in entries {
+            entry.net = canonical(entry.net);
+            let net = entry.net;
+            if networks.insert(net, entry).is_some() {
+                return Err(Duplicate { net });
+            }
+        }
+        Ok(List { entries: networks })
+    }
+
+    /// The entry with the longest prefix around this address, among those that count at `now`.
+    pub fn find(&self, ip: IpAddr, now: Timestamp) -> Option<&Entry> {
+        self.entries.longest(ip, |entry| entry.until.is_none_or(|until| now < until))
+    }
+
+    /// How many entries the list has, expired ones included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the list has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.len() == 0
+    }
+}
+
+/// A network that is on one list twice, so that it would be unclear which entry counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The network, without bits of the host.
+    pub net: IpNet,
+}
+
+impl fmt::Display for Duplicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is on the list twice; keep one of the entries", self.net)
+    }
+}
+
+impl core::error::Error for Duplicate {}
+
+/// Values by network, for both families.
+#[derive(Clone, Debug)]
+pub(crate) struct Networks<T> {
+    v4: PrefixMap<Ipv4Net, T>,
+    v6: PrefixMap<Ipv6Net, T>,
+}
+
+impl<T> Default for Networks<T> {
+    fn default() -> Self {
+        Networks { v4: PrefixMap::new(), v6: PrefixMap::new() }
+    }
+}
+
+impl<T> Networks<T> {
+    /// Puts a value in and gives back the one that was there.
+    pub(crate) fn insert(&mut self, net: IpNet, value: T) -> Option<T> {
+        match canonical(net) {
+            IpNet::V4(net) => self.v4.insert(net, value),
+            IpNet::V6(net) => self.v6.insert(net, value),
+        }
+    }
+
+    /// The value with the longest prefix around this address, among those that count.
+    pub(crate) fn longest(&self, ip: IpAddr, counts: impl Fn(&T) -> bool) -> Option<&T> {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) if !self.v4.is_empty() => longest(&self.v4, &ip.into(), counts),
+            IpAddr::V6(ip) if !self.v6.is_empty() => longest(&self.v6, &ip.into(), counts),
+            _ => None,
+        }
+    }
+
+    /// Whether a network holds this address.
+    pub(crate) fn covers(&self, ip: IpAddr) -> bool {
+        self.longest(ip, |_| true).is_some()
+    }
+
+    fn len(&self) -> usize {
+        self.v4.len().saturating_add(self.v6.len())
+    }
+}
+
+/// The longest prefix nearly always counts; only where it does not are the shorter ones looked through.
+fn longest<'a, P: prefix_trie::Prefix, T>(
+    map: &'a PrefixMap<P, T>,
+    ip: &P,
+    counts: impl Fn(&T) -> bool,
+) -> Option<&'a T> {
+    let (_, value) = map.get_lpm(ip)?;
+    if counts(value) { Some(value) } else { map.cover_values(ip).filter(|value| counts(value)).last() }
+}
+
+/// The network without bits of the host, and as IPv4 where it is a mapped one: peers are compared in that form.
+fn canonical(net: IpNet) -> IpNet {
+    if let IpNet::V6(mapped) = net
+        && let Some(v4) = mapped.addr().to_ipv4_mapped()
+        && let Some(length) = mapped.prefix_len().checked_sub(96)
+        && let Ok(net) = Ipv4Net::new(v4, length)
+    {
+        return IpNet::V4(net.trunc());
+    }
+    net.trunc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::vec;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    fn entry(net: &str, until: Option<i64>) -> Entry {
+        Entry { net: net.parse().unwrap(), owner: None, reason: Some(net.into()), until: until.map(at) }
+    }
+
+    #[test]
+    fn the_longest_prefix_that_has_not_expired_decides() {
+        let list = List::new(vec![
+            entry("0.0.0.0/0", None),
+            entry("203.0.113.0/24", Some(300)),
+            entry("203.0.113.7/32", Some(100)),
+            entry("2001:db8::/32", None),
+            entry("::ffff:198.51.100.9/120", None),
+        ])
+        .unwrap();
+        assert_eq!((list.len(), list.is_empty()), (5, false));
+        for (ip, now, reason) in [
+            ("203.0.113.7", 99, Some("203.0.113.7/32")),
+            ("203.0.113.7", 100, Some("203.0.113.0/24")),
+            ("203.0.113.7", 300, Some("0.0.0.0/0")),
+            ("203.0.113.8", 0, Some("203.0.113.0/24")),
+            ("8.8.8.8", 0, Some("0.0.0.0/0")),
+            ("::ffff:203.0.113.8", 0, Some("203.0.113.0/24")),
+            ("198.51.100.200", 0, Some("::ffff:198.51.100.9/120")),
+            ("2001:db8::1", 0, Some("2001:db8::/32")),
+            ("2001:db9::1", 0, None),
+        ] {
+            let found = list.find(ip.parse().unwrap(), at(now)).and_then(|entry| entry.reason.as_deref());
+            assert_eq!(found, reason, "{ip} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_network_may_be_there_only_once_whatever_its_host_bits() {
+        for (first, second, net) in [
+            ("203.0.113.1/24", "203.0.113.2/24", "203.0.113.0/24"),
+            ("::ffff:203.0.113.0/120", "203.0.113.0/24", "203.0.113.0/24"),
+            ("2001:db8::1/128", "2001:db8::1/128", "2001:db8::1/128"),
+        ] {
+            let error = List::new(vec![entry(first, None), entry(second, Some(9))]).unwrap_err();
+            assert_eq!(error, Duplicate { net: net.parse().unwrap() });
+        }
+    }
+
+    #[test]
+    fn an_empty_list_finds_nothing() {
+        let list = List::default();
+        assert!(list.is_empty() && list.find(IpAddr::from([8, 8, 8, 8]), at(0)).is_none());
+    }
+
+    /// Few enough bits that prefixes nest and addresses hit.
+    fn address() -> impl Strategy<Value = IpAddr> {
+        let bytes = prop::sample::select(vec![0u8, 1, 127, 128, 255]);
+        let v4 = prop::array::uniform4(bytes.clone()).prop_map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
+        let v6 = prop::array::uniform16(bytes).prop_map(|octets| IpAddr::V6(Ipv6Addr::from(octets)));
+        prop_oneof![v4, v6]
+    }
+
+    proptest! {
+        #[test]
+        fn the_trie_finds_what_a_linear_scan_finds(
+            entries in prop::collection::vec((address(), 0..=128u8, prop::option::of(0..3i64)), 0..40),
+            peers in prop::collection::vec(address(), 1..20),
+            now in 0..3i64,
+        ) {
+            let entries: BTreeMap<IpNet, Entry> = entries
+                .into_iter()
+                .map(|(ip, length, until)| IpNet::new(ip, length.min(if ip.is_ipv4() { 32 } else { 128 })).map(|net| {
+                    (net.trunc(), Entry { net, owner: None, reason: None, until: until.map(at) })
+                }).unwrap())
+                .collect();
+            let list = List::new(entries.values().cloned().collect()).unwrap();
+            prop_assert_eq!(list.len(), entries.len());
+            let hosts = entries.keys().map(|net| net.addr());
+            for ip in hosts.chain(peers) {
+                let expected = entries
+                    .iter()
+                    .filter(|(net, entry)| net.contains(&ip) && entry.until.is_none_or(|until| at(now) < until))
+                    .max_by_key(|(net, _)| net.prefix_len())
+                    .map(|(net, _)| *net);
+                prop_assert_eq!(list.find(ip, at(now)).map(|entry| entry.net), expected, "{}", ip);
+            }
+        }
+    }
+}
