@@ -1,0 +1,165 @@
+//! `portcullis check`: one address, one saved report, one verdict.
+
+mod show;
+
+use anyhow::{Context, anyhow};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use evaluator::{Connection, Direction, Evidence, Examination, Finding, Findings, Policy, Profile, Timestamp, Verdict};
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What to judge, and by what.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The address to judge
+    #[arg(long, value_parser = parse_ip)]
+    ip: IpAddr,
+    /// The destination port of the connection
+    #[arg(long)]
+    port: Option<u16>,
+    /// What is said to listen there, such as OpenSSH; counts only with a --port other than 22
+    #[arg(long, value_name = "NAME")]
+    product: Option<String>,
+    /// The saved answer of /v1/asset/ip/report; - for standard input
+    #[arg(long, value_name = "FILE")]
+    report: PathBuf,
+    /// The rules to judge by
+    #[arg(long, default_value = "pipeline", value_parser = profiles())]
+    profile: Profile,
+    /// Which way the traffic goes, seen from the proxy's own side [default: ingress for the profile ingress, else egress]
+    #[arg(long, value_parser = directions())]
+    direction: Option<Direction>,
+    /// Judge the report as of this time instead of now
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    at: Option<Timestamp>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Judges and prints.
+///
+/// # Errors
+/// Where there is no verdict: the report cannot be read, or is none. With `--json` the latter prints its object as well.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let body = read(&args.report)?;
+    let now = args.at.unwrap_or_else(now);
+    let policy = args.profile.policy();
+    let connection = Connection {
+        direction: args.direction.unwrap_or(match args.profile {
+            Profile::Ingress => Direction::Ingress,
+            Profile::Egress | Profile::Pipeline => Direction::Egress,
+        }),
+        port: args.port,
+        product: args.product.as_deref(),
+        path: None,
+        method: None,
+        host: None,
+        now,
+    };
+    let examined = evaluator::examine(200, &body, now);
+    let judged =
+        examined.as_ref().map(|examination| Judged::new(examination, &policy, &connection)).map_err(|error| *error);
+    let text = if args.json {
+        show::json(args, connection.direction, &judged)?
+    } else {
+        show::text(args, connection.direction, &judged)
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    let judged = judged.map_err(|error| {
+        anyhow!("{}: {error}; a report is a JSON object with \"status\": 200 and a \"score\"", name(&args.report))
+    })?;
+    match judged.subject {
+        Some(subject) if subject != args.ip.to_canonical() => {
+            eprintln!(
+                "portcullis: warning: {} is about {subject}, and was judged as if about {}",
+                name(&args.report),
+                args.ip
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A verdict with what people want to know about it.
+struct Judged<'a> {
+    verdict: Verdict,
+    rule: Option<&'a str>,
+    score: evaluator::Score,
+    /// Each piece of evidence, and what it rests on.
+    evidence: Vec<(Finding, Option<String>)>,
+    subject: Option<IpAddr>,
+}
+
+impl<'a> Judged<'a> {
+    fn new(examination: &Examination, policy: &'a Policy, connection: &Connection<'_>) -> Self {
+        let assessment = &examination.reading.assessment;
+        let verdict = policy.evaluate(assessment, connection);
+        let reported = match policy.evidence {
+            Evidence::Current => &examination.current,
+            Evidence::Published => &examination.published,
+        };
+        let mut evidence: Vec<_> = reported.iter().map(|detail| (detail.finding, detail.detail.clone())).collect();
+        // What is found in the connection alone.
+        let nothing = evaluator::Assessment { findings: Findings::EMPTY, published: Findings::EMPTY, ..*assessment };
+        let port = connection.port.unwrap_or_default();
+        for finding in policy.evaluate(&nothing, connection).findings.iter() {
+            let detail = match finding {
+                Finding::Openssh => format!("product hint on port {port}"),
+                _ => format!("destination port {port}"),
+            };
+            evidence.push((finding, Some(detail)));
+        }
+        Judged {
+            verdict,
+            rule: policy.rule_name(&verdict),
+            score: assessment.score,
+            evidence,
+            subject: examination.reading.subject,
+        }
+    }
+}
+
+fn read(report: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let read = if report == Path::new("-") {
+        std::io::stdin().read_to_end(&mut body)
+    } else {
+        std::fs::File::open(report).and_then(|mut file| file.read_to_end(&mut body))
+    };
+    match read {
+        Ok(_) => Ok(body),
+        Err(error) => Err(anyhow!("{}: {error}; --report takes a saved report, or - for standard input", name(report))),
+    }
+}
+
+/// What messages call the report.
+fn name(report: &Path) -> String {
+    if report == Path::new("-") { "standard input".into() } else { report.display().to_string() }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn parse_ip(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "not an IP address; right would be 203.0.113.9 or 2001:db8::9")
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse(text).ok_or("not a time; right would be 2026-03-30 or 2026-03-30T09:00:00Z")
+}
+
+fn profiles() -> impl TypedValueParser<Value = Profile> {
+    let names = Profile::ALL.iter().map(|profile| profile.name());
+    PossibleValuesParser::new(names).map(|name| Profile::from_name(&name).unwrap_or(Profile::Pipeline))
+}
+
+fn directions() -> impl TypedValueParser<Value = Direction> {
+    PossibleValuesParser::new(["ingress", "egress"])
+        .map(|name| if name == "ingress" { Direction::Ingress } else { Direction::Egress })
+}
