@@ -1,0 +1,226 @@
+//! The configuration: a JSON document, read once into types that cannot be wrong.
+//!
+//! Every mistake is reported, all at once; what has no effect is no key. Each key, its default and its limits stand once,
+//! where the document is read; the JSON Schema is made from there, and `docs/configuration.md` is compared with it.
+
+mod document;
+mod form;
+mod json;
+mod keys;
+mod mistake;
+mod networks;
+mod rules;
+#[cfg(test)]
+mod schema;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use mistake::{Mistake, MistakeKind};
+pub use secret::Secret;
+
+use evaluator::{Class, Direction, List, Policy, Profile, Scope};
+use std::time::Duration;
+
+/// What one listener's filter is told to do.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether verdicts are acted on.
+    pub mode: Mode,
+    /// Which end of the connection the peer is.
+    pub direction: Direction,
+    /// How Criminal IP is asked.
+    pub api: Api,
+    /// What a stream waits for when nothing is known about its peer.
+    pub first_look: FirstLook,
+    /// What happens to a stream whose lookup failed.
+    pub on_error: Fallback,
+    /// How much is remembered, and for how long.
+    pub cache: CacheLimits,
+    /// The operator's rules, followed by those of the profile.
+    pub policy: Policy,
+    /// The profile that the last rules of the policy come from; `None` where the operator's rules are all.
+    pub profile: Option<Profile>,
+    /// Which addresses are looked up at all.
+    pub scope: Scope,
+    /// Which addresses are decided without evidence.
+    pub lists: Lists,
+    /// Where a verdict is written for others to read.
+    pub tag: TagPlaces,
+    /// What a denied client reads.
+    pub deny: DenyReply,
+    /// Which decisions are logged.
+    pub log: LogLevel,
+}
+
+impl Config {
+    /// Reads the configuration document. Bytes may be anything.
+    ///
+    /// # Errors
+    /// Every mistake in the document, at least one. A document that is not a JSON object has one mistake, which names the
+    /// line and column.
+    ///
+    /// ```
+    /// let config = gate::Config::parse(br#"{"api": {"cluster": "criminalip"}}"#).unwrap();
+    /// assert_eq!(config.api.timeout, std::time::Duration::from_secs(5));
+    ///
+    /// let mistakes = gate::Config::parse(br#"{"api": {"cluster": "criminalip", "timeout": "5sec"}}"#).unwrap_err();
+    /// assert_eq!((&*mistakes[0].path, mistakes[0].kind.code()), ("api.timeout", "malformed"));
+    /// ```
+    pub fn parse(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+        document::read(bytes)
+    }
+}
+
+/// Whether verdicts are acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Verdicts are acted on.
+    Enforce,
+    /// Everything passes; tags and logs say what would have happened.
+    Shadow,
+}
+
+impl Mode {
+    /// `enforce` or `shadow`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Shadow => "shadow",
+        }
+    }
+}
+
+/// What happens to a stream about whose peer nothing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fallback {
+    /// It passes.
+    Allow,
+    /// It is refused.
+    Deny,
+}
+
+impl Fallback {
+    /// `allow` or `deny`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fallback::Allow => "allow",
+            Fallback::Deny => "deny",
+        }
+    }
+}
+
+/// How Criminal IP is asked.
+#[derive(Debug)]
+pub struct Api {
+    /// The proxy's cluster that leads to the API, 1 to 255 characters.
+    pub cluster: Box<str>,
+    /// The `:authority` of the requests.
+    pub authority: Box<str>,
+    /// Whether whole reports are asked for, or their newest part only.
+    pub full: bool,
+    /// Where the key comes from.
+    pub key: Key,
+    /// How long an answer may take, 1 ms to 60 s in whole milliseconds. Never zero, which the proxy takes for "for ever".
+    pub timeout: Duration,
+    /// The longest answer that is read, in bytes, 1 KiB to 32 MiB.
+    pub max_body: u32,
+    /// How many lookups may be in flight at a time, 1 to 64.
+    pub concurrency: u8,
+}
+
+/// Where the API key comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Key {
+    /// From the environment variable of this name.
+    Environment(Box<str>),
+    /// From the configuration itself.
+    Given(Secret),
+    /// The proxy adds it to each request, so that the filter never sees it.
+    Injected,
+}
+
+/// What a stream waits for when nothing is known about its peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstLook {
+    /// The longest wait for a verdict, at most 60 s in whole milliseconds; zero holds nothing.
+    pub hold: Duration,
+    /// What happens to a stream that has waited so long.
+    pub then: Fallback,
+    /// How many streams one worker holds at a time, at least one.
+    pub max_held: u32,
+}
+
+/// How much is remembered, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// How many peers one worker remembers, 1 to 10,000,000.
+    pub entries: u32,
+    /// How long facts count.
+    pub ttl: Ttl,
+}
+
+/// How long facts count, in whole milliseconds of at least one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ttl {
+    /// For assessments with nothing against the peer.
+    pub clean: Duration,
+    /// For suspicious assessments.
+    pub suspicious: Duration,
+    /// For malicious assessments.
+    pub malicious: Duration,
+    /// How long a failed lookup is not tried again.
+    pub error: Duration,
+}
+
+impl Ttl {
+    /// How long assessments of this class count.
+    pub const fn for_class(&self, class: Class) -> Duration {
+        match class {
+            Class::Clean => self.clean,
+            Class::Suspicious => self.suspicious,
+            Class::Malicious => self.malicious,
+        }
+    }
+}
+
+/// Lists that decide before any evidence. The allow list wins.
+#[derive(Debug)]
+pub struct Lists {
+    /// These pass.
+    pub allow: List,
+    /// These are refused.
+    pub deny: List,
+}
+
+/// Where a verdict is written for others to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPlaces {
+    /// The request header, in lower case. It is written or removed on every request.
+    pub request_header: Box<str>,
+    /// The response header, in lower case, if the client is to see the verdict.
+    pub response_header: Option<Box<str>>,
+    /// The name in the filter state, which access logs and later filters read.
+    pub filter_state: Option<Box<str>>,
+}
+
+/// What a denied client reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenyReply {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// The message, 1 to 1024 characters of any kind: whoever writes it into JSON or HTML has to escape it.
+    pub message: Box<str>,
+}
+
+/// Which decisions are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// None.
+    None,
+    /// Those that refuse a stream, or would refuse it in shadow mode.
+    Denials,
+    /// All.
+    All,
+}

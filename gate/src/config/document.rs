@@ -1,0 +1,150 @@
+//! The document as a whole: every key but those of rules, scope and lists.
+
+use super::form::{Choice, Flag, Form, OrNull, Size, Span, Whole};
+use super::json::Json;
+use super::keys::{Keys, Section};
+use super::mistake::{At, MistakeKind, Mistakes};
+use super::networks::{lists, scope};
+use super::rules::{DIRECTION, policy};
+use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, STATE_NAME, VARIABLE};
+use super::{Api, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, TagPlaces, Ttl};
+use evaluator::Profile;
+use std::time::Duration;
+
+/// The form of the whole document.
+pub(super) const DOCUMENT: Section<Config> = Section(config);
+
+pub(super) fn read(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let config = match Json::parse(bytes) {
+        Ok(document @ Json::Object(_)) => DOCUMENT.read(&document, &At::Document, &mut mistakes),
+        Ok(_) => {
+            let message = format!("the configuration must be an object, in {{ }} ({})", start(bytes));
+            mistakes.add(&At::Document, MistakeKind::NotAnObject, message)
+        }
+        Err(_) if bytes.trim_ascii().is_empty() => {
+            let message = "the configuration is empty; it needs at least \"api\": {\"cluster\": ...} (line 1 column 1)";
+            mistakes.add(&At::Document, MistakeKind::NotJson, message.into())
+        }
+        Err(error) => {
+            mistakes.add(&At::Document, MistakeKind::NotJson, format!("the configuration is not JSON: {error}"))
+        }
+    };
+    match (config, mistakes.into_vec()) {
+        (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
+        (_, mistakes) => Err(mistakes),
+    }
+}
+
+/// Where the document starts, blank space apart.
+fn start(bytes: &[u8]) -> String {
+    let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
+    let (line, column) = blank.fold((1_usize, 1_usize), |(line, column), byte| match byte {
+        b'\n' => (line.saturating_add(1), 1),
+        _ => (line, column.saturating_add(1)),
+    });
+    format!("line {line} column {column}")
+}
+
+const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny", Fallback::Deny)]);
+
+fn config(keys: &mut Keys<'_>) -> Option<Config> {
+    const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
+    const LOG: Choice<LogLevel> =
+        Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
+    let mode = keys.or("mode", MODE, "enforce");
+    let direction = keys.or("direction", DIRECTION, "ingress");
+    let api = keys.section("api", api);
+    let first_look = keys.section("first_look", first_look);
+    let on_error = keys.or("on_error", FALLBACK, "allow");
+    let cache = keys.section("cache", cache);
+    let policy = keys.section("policy", policy);
+    let scope = keys.section("scope", scope);
+    let lists = keys.section("lists", lists);
+    let tag = keys.section("tag", tag);
+    let deny = keys.section("deny", deny);
+    let log = keys.or("log", LOG, "denials");
+    let (direction, policy) = (direction?, policy?);
+    let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
+    Some(Config {
+        mode: mode?,
+        direction,
+        api: api?,
+        first_look: first_look?,
+        on_error: on_error?,
+        cache: cache?,
+        policy: policy.complete(profile),
+        profile,
+        scope: scope?,
+        lists: lists?,
+        tag: tag?,
+        deny: deny?,
+        log: log?,
+    })
+}
+
+fn api(keys: &mut Keys<'_>) -> Option<Api> {
+    // The proxy takes a time-out of zero for "wait for ever".
+    const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_secs(60) };
+    // Envoy itself reads at most 32 MiB of an answer to a callout.
+    const BODY: Size = Size { least: 1 << 10, most: 32 << 20 };
+    let cluster = keys.required("cluster", CLUSTER);
+    let authority = keys.or("authority", AUTHORITY, "api.criminalip.io");
+    let full = keys.or("full", Flag, true);
+    let key_env = keys.optional("key_env", VARIABLE);
+    let key = keys.optional("key", KEY);
+    keys.exclude("key_env", "key");
+    let timeout = keys.or("timeout", TIMEOUT, "5s");
+    let max_body = keys.or("max_body", BODY, "4MiB");
+    let concurrency = keys.or("concurrency", Whole { least: 1_u8, most: 64 }, 1);
+    Some(Api {
+        cluster: cluster?,
+        authority: authority?,
+        full: full?,
+        key: match (key_env, key) {
+            (Some(name), _) => Key::Environment(name),
+            (None, Some(secret)) => Key::Given(secret),
+            (None, None) => Key::Injected,
+        },
+        timeout: timeout?,
+        max_body: max_body?,
+        concurrency: concurrency?,
+    })
+}
+
+fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {
+    const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
+    let hold = keys.or("hold", HOLD, "750ms");
+    let then = keys.or("then", FALLBACK, "allow");
+    let max_held = keys.or("max_held", Whole { least: 1, most: 65_536 }, 256);
+    Some(FirstLook { hold: hold?, then: then?, max_held: max_held? })
+}
+
+fn cache(keys: &mut Keys<'_>) -> Option<CacheLimits> {
+    let entries = keys.or("entries", Whole { least: 1, most: 10_000_000 }, 100_000);
+    let ttl = keys.section("ttl", ttl);
+    Some(CacheLimits { entries: entries?, ttl: ttl? })
+}
+
+fn ttl(keys: &mut Keys<'_>) -> Option<Ttl> {
+    const LEAST: Duration = Duration::from_secs(1);
+    const FACTS: Span = Span { least: LEAST, most: Duration::from_secs(30 * 86_400) };
+    let clean = keys.or("clean", FACTS, "12h");
+    let suspicious = keys.or("suspicious", FACTS, "12h");
+    let malicious = keys.or("malicious", FACTS, "24h");
+    let error = keys.or("error", Span { least: LEAST, most: Duration::from_secs(3_600) }, "30s");
+    Some(Ttl { clean: clean?, suspicious: suspicious?, malicious: malicious?, error: error? })
+}
+
+fn tag(keys: &mut Keys<'_>) -> Option<TagPlaces> {
+    let request_header = keys.or("request_header", HEADER, "x-criminalip");
+    let response_header = keys.or("response_header", OrNull(HEADER), Json::Null);
+    let filter_state = keys.or("filter_state", OrNull(STATE_NAME), "criminalip");
+    Some(TagPlaces { request_header: request_header?, response_header: response_header?, filter_state: filter_state? })
+}
+
+fn deny(keys: &mut Keys<'_>) -> Option<DenyReply> {
+    let status = keys.or("status", Whole { least: 400_u16, most: 599 }, 403);
+    let message = keys.or("message", MESSAGE, "Access denied");
+    Some(DenyReply { status: status?, message: message? })
+}

@@ -1,0 +1,375 @@
+//! The forms of text: names, headers, networks and the like.
+
+use super::form::{Form, wrong_type};
+use super::json::Json;
+use super::mistake::{At, MistakeKind, Mistakes, quoted};
+use super::secret::Secret;
+use evaluator::{Country, Profile, TimeWindow, Timestamp};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A string of a certain form.
+pub(super) struct Text<T> {
+    /// What the string is, without article.
+    what: &'static str,
+    /// The most characters; the fewest is one.
+    longest: usize,
+    /// A string that is right.
+    example: &'static str,
+    /// Whether mistakes must not quote the value.
+    secret: bool,
+    /// Reads a string of allowed length.
+    read: fn(&str) -> Result<T, Fault>,
+}
+
+/// What is wrong with a string, and what would be right.
+type Fault = (MistakeKind, String);
+
+impl<T> Form for Text<T> {
+    type Value = T;
+
+    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<T> {
+        let text = text_of_length(found, self.what, self.longest, self.secret, at, mistakes)?;
+        match (self.read)(text) {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                refuse(text, fault, self.what, self.secret, at, mistakes);
+                None
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn shape(&self) -> serde_json::Value {
+        serde_json::json!({
+            "type": "string", "minLength": 1, "maxLength": self.longest, "examples": [self.example],
+            "description": format!("{}, up to {} characters", self.what, self.longest),
+        })
+    }
+}
+
+// These two know no type, so that the module has them but once.
+
+fn text_of_length<'j>(
+    found: &'j Json,
+    what: &str,
+    longest: usize,
+    secret: bool,
+    at: &At<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<&'j str> {
+    let Some(text) = found.text() else {
+        if secret {
+            return mistakes.add(at, MistakeKind::WrongType, format!("must be a string ({what})"));
+        }
+        return wrong_type(found, at, mistakes, &format!("a string ({what})"));
+    };
+    let length = text.chars().count();
+    if !(1..=longest).contains(&length) {
+        let message = format!("has {length} characters; the {what} has 1 to {longest}");
+        return mistakes.add(at, MistakeKind::OutOfRange, message);
+    }
+    Some(text)
+}
+
+fn refuse(text: &str, (kind, right): Fault, what: &str, secret: bool, at: &At<'_>, mistakes: &mut Mistakes) {
+    let message = match kind {
+        _ if secret => format!("the value is no {what}: {right}"),
+        MistakeKind::Malformed => format!("{} is no {what}: {right}", quoted(text)),
+        _ => format!("{}: {right}", quoted(text)),
+    };
+    mistakes.note(at, kind, message);
+}
+
+fn malformed<T>(right: impl Into<String>) -> Result<T, Fault> {
+    Err((MistakeKind::Malformed, right.into()))
+}
+
+/// The text itself if `fits` holds; else `right` says what would be.
+fn checked<T: for<'a> From<&'a str>>(text: &str, fits: bool, right: &str) -> Result<T, Fault> {
+    if fits { Ok(text.into()) } else { malformed(right) }
+}
+
+/// Any text at all.
+pub(super) const MESSAGE: Text<Box<str>> =
+    Text { what: "text", longest: 1024, example: "Access denied", secret: false, read: |text| Ok(text.into()) };
+
+/// A short remark, in one line.
+pub(super) const REMARK: Text<Box<str>> = Text {
+    what: "remark",
+    longest: 200,
+    example: "netops",
+    secret: false,
+    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
+};
+
+/// The name of a rule. The profiles' rules keep theirs, so that a name in the log leads to one rule.
+pub(super) const RULE_NAME: Text<Box<str>> = Text {
+    what: "rule name",
+    longest: 64,
+    example: "tor-login",
+    secret: false,
+    read: |text| {
+        for profile in Profile::ALL {
+            if profile.policy().rules.iter().any(|rule| *rule.name == *text) {
+                let right = format!("the profile {} has a rule of that name; choose another", profile.name());
+                return Err((MistakeKind::Duplicate, right));
+            }
+        }
+        checked(text, is_one_line(text), "it is one line without control characters")
+    },
+};
+
+/// The name of a cluster.
+pub(super) const CLUSTER: Text<Box<str>> = Text {
+    what: "cluster name",
+    longest: 255,
+    example: "criminalip",
+    secret: false,
+    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
+};
+
+/// A host with an optional port.
+pub(super) const AUTHORITY: Text<Box<str>> = Text {
+    what: "host name with an optional port",
+    longest: 255,
+    example: "api.criminalip.io",
+    secret: false,
+    read: |text| {
+        let host = match text.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => host,
+            _ => text,
+        };
+        checked(text, is_host(host), "write the host, and the port if it is not the usual one, without scheme or path")
+    },
+};
+
+/// The name of an environment variable. People paste the key itself here, so it is not quoted.
+pub(super) const VARIABLE: Text<Box<str>> = Text {
+    what: "name of an environment variable",
+    longest: 128,
+    example: "CRIMINALIP_API_KEY",
+    secret: true,
+    read: |text| {
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !starts_with_digit(text);
+        checked(text, fits, "it has letters, digits and _, and does not start with a digit")
+    },
+};
+
+/// The API key.
+pub(super) const KEY: Text<Secret> = Text {
+    what: "API key",
+    longest: 512,
+    example: "0123456789abcdef",
+    secret: true,
+    read: |text| {
+        let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
+        checked::<Box<str>>(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
+    },
+};
+
+/// A header that a tag may take.
+pub(super) const HEADER: Text<Box<str>> = Text {
+    what: "header name in lower case",
+    longest: 64,
+    example: "x-criminalip",
+    secret: false,
+    read: |text| {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return malformed(format!("write {}", quoted(&text.to_ascii_lowercase())));
+        }
+        if TAKEN.contains(&text) || text.starts_with("x-envoy-") {
+            return malformed("the header has a meaning of its own; take one such as x-criminalip");
+        }
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        checked(text, fits, "it has letters, digits and - only, such as x-criminalip")
+    },
+};
+
+/// Headers that HTTP or the proxy itself works with, so that a tag in their place would break something.
+const TAKEN: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "grpc-message",
+    "grpc-status",
+    "host",
+    "keep-alive",
+    "location",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "server",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// A name in the filter state.
+pub(super) const STATE_NAME: Text<Box<str>> = Text {
+    what: "name in the filter state",
+    longest: 64,
+    example: "criminalip",
+    secret: false,
+    read: |text| {
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        checked(text, fits, "it has letters, digits, _, - and . only")
+    },
+};
+
+/// The start of a path.
+pub(super) const PATH_PREFIX: Text<String> = Text {
+    what: "start of a path",
+    longest: 1024,
+    example: "/login",
+    secret: false,
+    read: |text| {
+        let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+        checked(text, fits, "it starts with / and is percent-encoded, as requests are")
+    },
+};
+
+/// A method. Methods are compared exactly, so `get` would never match.
+pub(super) const METHOD: Text<String> = Text {
+    what: "method",
+    longest: 32,
+    example: "POST",
+    secret: false,
+    read: |text| {
+        let fits = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+        checked(text, fits, "methods are in upper case, such as GET or POST")
+    },
+};
+
+/// A host, or all below a domain.
+pub(super) const HOST: Text<String> = Text {
+    what: "host",
+    longest: 255,
+    example: "*.example.com",
+    secret: false,
+    read: |text| {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        let is_name = name.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        });
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_v6 = bracketed.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+        checked(
+            text,
+            is_name || is_v6,
+            "write it without port, such as www.example.com, *.example.com or [2001:db8::1]",
+        )
+    },
+};
+
+/// A country.
+pub(super) const COUNTRY: Text<Country> = Text {
+    what: "country code",
+    longest: 2,
+    example: "KR",
+    secret: false,
+    read: |text| Country::parse(text).map_or_else(|| malformed("it is two letters, such as KR (ISO 3166-1)"), Ok),
+};
+
+/// A time zone that time windows know.
+pub(super) const TIME_ZONE: Text<Box<str>> = Text {
+    what: "time zone",
+    longest: 64,
+    example: "+09:00",
+    secret: false,
+    read: |text| match TimeWindow::parse(text, WITHIN.example) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => malformed(error.to_string()),
+    },
+};
+
+/// Days and times of the week.
+pub(super) const WITHIN: Text<Box<str>> = Text {
+    what: "time window",
+    longest: 1024,
+    example: "Mon-Fri 09:00-18:00",
+    secret: false,
+    read: |text| match TimeWindow::parse("UTC", text) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => malformed(error.to_string()),
+    },
+};
+
+/// A moment.
+pub(super) const MOMENT: Text<Timestamp> = Text {
+    what: "date and time",
+    longest: 40,
+    example: "2027-01-01T00:00:00Z",
+    secret: false,
+    read: |text| {
+        let right = "write it as 2027-01-01T00:00:00Z or 2027-01-01T09:00:00+09:00";
+        Timestamp::parse(text).map_or_else(|| malformed(right), Ok)
+    },
+};
+
+/// A network, or an address that stands for itself.
+pub(super) const NETWORK: Text<IpNet> = Text {
+    what: "network",
+    longest: 64,
+    example: "203.0.113.0/24",
+    secret: false,
+    read: |text| {
+        let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+            (Ok(net), _) => net,
+            (_, Ok(ip)) => IpNet::from(ip),
+            _ => {
+                return malformed(
+                    "write an address and the length of its prefix, such as 203.0.113.0/24 or 2001:db8::/32",
+                );
+            }
+        };
+        if net.trunc() != net {
+            let right = format!("bits are set beyond the prefix; the network is {}", net.trunc());
+            return Err((MistakeKind::HostBits, right));
+        }
+        match net {
+            IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+                malformed("peers are compared in their IPv4 form; write the IPv4 network")
+            }
+            net => Ok(net),
+        }
+    },
+};
+
+fn is_one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+/// A name, or an address, which in IPv6 has brackets.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(text),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text.split('.').all(is_label)
+}
+
+fn starts_with_digit(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit())
+}

@@ -1,0 +1,441 @@
+use super::*;
+use crate::Mode;
+use evaluator::{Finding, Findings, Level, Score};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const TOR: &str = "198.51.100.9";
+const START: Moment = Moment::from_millis(1_800_000_000_000);
+
+/// A gate, one loaded configuration, and the moment.
+struct World {
+    gate: Gate,
+    site: Rc<Site>,
+    now: Moment,
+}
+
+impl World {
+    /// The documentation ranges stand for public addresses.
+    fn new(extra: &str) -> World {
+        World { gate: gate(), site: site(1, extra), now: START }
+    }
+
+    fn consult(&mut self, peer: &str) -> Option<Decision<'_>> {
+        match self.gate.consult(&self.site, ip(peer), &connection(self.now), self.now.timestamp()) {
+            Consulted::Decided(decision) => Some(decision),
+            Consulted::Unknown => None,
+            Consulted::Skip(skip) => panic!("skipped: {skip:?}"),
+        }
+    }
+
+    fn admit(&mut self, stream: u32, peer: &str) -> Admitted {
+        self.gate.admit(&self.site, StreamId(stream), ip(peer), &connection(self.now), self.now)
+    }
+
+    fn next(&mut self) -> Option<Lookup> {
+        self.gate.next_lookup(self.site.root, self.now)
+    }
+
+    fn answer(&mut self, lookup: &Lookup, answer: Result<Assessment, LookupError>) -> Vec<Release> {
+        let mut released = Vec::new();
+        self.gate.answer(lookup.id, answer, self.now, &mut released);
+        released
+    }
+
+    fn sweep(&mut self) -> Vec<Release> {
+        let mut released = Vec::new();
+        self.gate.sweep(self.now, &mut released);
+        released
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now = self.now.after(Duration::from_millis(millis));
+    }
+
+    fn assessment(&self, inbound: Level, findings: &[Finding]) -> Assessment {
+        Assessment {
+            learned: self.now.timestamp(),
+            findings: Findings::of(findings),
+            published: Findings::of(findings),
+            asn: None,
+            country: None,
+            score: Score { inbound: Some(inbound), outbound: Some(Level::Safe) },
+        }
+    }
+}
+
+fn gate() -> Gate {
+    let mut gate = Gate::new(7);
+    gate.resize(1000);
+    gate
+}
+
+fn site(root: u32, extra: &str) -> Rc<Site> {
+    let document = format!(
+        r#"{{"api": {{"cluster": "criminalip"}}, "scope": {{"treat_as_public": ["198.51.100.0/24", "2001:db8::/32"]}} {extra}}}"#
+    );
+    let config = Config::parse(document.as_bytes()).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    Rc::new(Site::new(RootId(root), config))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn connection(now: Moment) -> Connection<'static> {
+    Connection {
+        direction: Direction::Ingress,
+        port: None,
+        product: None,
+        path: None,
+        method: None,
+        host: None,
+        now: now.timestamp(),
+    }
+}
+
+fn counted(gate: &mut Gate) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    gate.counters.take(|counter, count| {
+        counted.insert(counter.name(), count);
+    });
+    counted
+}
+
+#[test]
+fn all_streams_that_wait_for_an_address_share_one_lookup() {
+    let mut world = World::new("");
+    for stream in 0..50 {
+        assert!(world.consult(TOR).is_none());
+        assert_eq!(world.admit(stream, TOR), Admitted::Held);
+    }
+    let lookup = world.next().unwrap();
+    assert_eq!(lookup.peer, ip(TOR));
+    assert!(world.next().is_none(), "one lookup for all");
+
+    let tor = world.assessment(Level::Moderate, &[Finding::Tor]);
+    let released = world.answer(&lookup, Ok(tor));
+    assert_eq!(released.iter().map(|release| release.stream.0).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+    assert!(released.iter().all(|release| release.decision.verdict.action == Action::Tag));
+    assert!(released.iter().all(|release| release.decision.source == Source::Api));
+    assert_eq!((world.gate.held(), world.gate.next_event()), (0, None));
+
+    let decision = world.consult(TOR).unwrap();
+    assert_eq!((decision.verdict.action, decision.source, decision.age), (Action::Tag, Source::Cache, Some(0)));
+}
+
+#[test]
+fn invariant_3_a_stream_that_waited_long_enough_is_released_once_and_its_lookup_goes_on() {
+    let mut world = World::new(r#", "first_look": {"hold": "750ms", "then": "deny"}"#);
+    world.admit(1, TOR);
+    let lookup = world.next().unwrap();
+    world.wait(749);
+    assert!(world.sweep().is_empty());
+    world.wait(1);
+    assert_eq!(world.gate.next_event().unwrap(), world.now);
+    let released = world.sweep();
+    assert_eq!(released[0].decision.verdict.action, Action::Deny);
+    assert_eq!(
+        (released[0].decision.source, released[0].decision.reason),
+        (Source::FirstLook, Some(Reason::HoldExpired))
+    );
+    assert!(world.sweep().is_empty());
+
+    let clean = world.assessment(Level::Safe, &[]);
+    assert!(world.answer(&lookup, Ok(clean)).is_empty(), "the stream ended already");
+    assert_eq!(world.consult(TOR).unwrap().verdict.action, Action::Allow);
+}
+
+#[test]
+fn a_stream_that_left_is_not_released() {
+    let mut world = World::new("");
+    world.admit(1, TOR);
+    world.admit(2, TOR);
+    world.gate.leave(StreamId(1));
+    let lookup = world.next().unwrap();
+    let clean = world.assessment(Level::Safe, &[]);
+    let released = world.answer(&lookup, Ok(clean));
+    assert_eq!(released.iter().map(|release| release.stream).collect::<Vec<_>>(), [StreamId(2)]);
+}
+
+#[test]
+fn invariant_2_a_failed_lookup_is_never_a_fact() {
+    for error in LookupError::all() {
+        let mut world = World::new(r#", "on_error": "deny", "cache": {"ttl": {"error": "30s"}}"#);
+        world.admit(1, TOR);
+        let mut released = Vec::new();
+        while let Some(lookup) = world.next() {
+            released = world.answer(&lookup, Err(error));
+            world.wait(200);
+        }
+        let reason = Some(Reason::Lookup(error));
+        assert_eq!(
+            (released[0].decision.verdict.action, released[0].decision.reason),
+            (Action::Deny, reason),
+            "{error}"
+        );
+
+        let again = world.consult(TOR).unwrap();
+        assert_eq!((again.source, again.reason, again.age), (Source::OnError, reason, None), "{error}");
+        assert!(counted(&mut world.gate).contains_key(&format!("criminalip_failed_closed_total;reason={error}")));
+
+        world.wait(30_000);
+        assert!(world.consult(TOR).is_none(), "{error}: forgotten after cache.ttl.error");
+        world.admit(2, TOR);
+        let lookup = world.next().unwrap();
+        let clean = world.assessment(Level::Safe, &[]);
+        assert_eq!(world.answer(&lookup, Ok(clean))[0].decision.verdict.action, Action::Allow, "{error}");
+    }
+}
+
+#[test]
+fn a_lookup_refused_because_another_is_under_way_is_sent_again_after_a_pause() {
+    let mut world = World::new("");
+    world.admit(1, TOR);
+    let lookup = world.next().unwrap();
+    let refused = Err(LookupError::Answer(AnswerError::ConcurrencyRefused));
+    assert!(world.answer(&lookup, refused).is_empty());
+    assert!(world.next().is_none());
+    world.wait(200);
+    let lookup = world.next().unwrap();
+    let clean = world.assessment(Level::Safe, &[]);
+    assert_eq!(world.answer(&lookup, Ok(clean)).len(), 1);
+}
+
+#[test]
+fn never_more_lookups_are_in_flight_than_there_are_lanes() {
+    let mut world = World { gate: gate(), site: site_with_lanes(2), now: START };
+    for host in 0..5 {
+        world.admit(host, &format!("198.51.100.{host}"));
+    }
+    let first = world.next().unwrap();
+    let second = world.next().unwrap();
+    assert!(world.next().is_none());
+    assert_ne!(first.peer, second.peer);
+    world.answer(&first, Err(LookupError::TimedOut));
+    assert_eq!(world.next().unwrap().peer, ip("198.51.100.2"), "first come, first served");
+    assert!(world.next().is_none());
+}
+
+fn site_with_lanes(lanes: u8) -> Rc<Site> {
+    let document = format!(
+        r#"{{"api": {{"cluster": "c", "concurrency": {lanes}}}, "scope": {{"treat_as_public": ["198.51.100.0/24"]}}}}"#
+    );
+    Rc::new(Site::new(RootId(1), Config::parse(document.as_bytes()).unwrap()))
+}
+
+#[test]
+fn invariant_6_waiting_streams_and_queued_addresses_are_bounded() {
+    let mut world = World::new(r#", "first_look": {"max_held": 3, "then": "allow"}"#);
+    for stream in 0..3 {
+        assert_eq!(world.admit(stream, &format!("2001:db8::{stream:x}")), Admitted::Held);
+    }
+    let Admitted::Decided(decision) = world.admit(3, "2001:db8::3") else { panic!("held") };
+    assert_eq!((decision.verdict.action, decision.reason), (Action::Allow, Some(Reason::HeldFull)));
+    for stream in 4..QUEUE_LIMIT as u32 {
+        world.admit(stream, &format!("2001:db8::{stream:x}"));
+    }
+    let Admitted::Decided(decision) = world.admit(5000, "2001:db8::ffff") else { panic!("held") };
+    assert_eq!(decision.reason, Some(Reason::QueueFull));
+    assert_eq!((world.gate.queue.len(), world.gate.wanted.len()), (QUEUE_LIMIT, QUEUE_LIMIT));
+}
+
+#[test]
+fn invariant_6_the_cache_is_bounded() {
+    let mut world = World::new("");
+    for number in 0..5_000u32 {
+        let clean = world.assessment(Level::Safe, &[]);
+        world.gate.cache.insert(ip(&format!("2001:db8::{number:x}")), Fact::Known(clean));
+    }
+    assert!(world.gate.remembered() <= 1000, "{}", world.gate.remembered());
+}
+
+#[test]
+fn invariant_4_special_purpose_addresses_are_skipped_unless_the_deny_list_names_them() {
+    let mut world = World::new(r#", "lists": {"deny": [{"cidr": "10.0.0.7/32"}]}"#);
+    for peer in ["10.0.0.8", "127.0.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1", "fc00::1"] {
+        let consulted = world.gate.consult(&world.site, ip(peer), &connection(START), START.timestamp());
+        assert_eq!(consulted, Consulted::Skip(Skip::NotPublic), "{peer}");
+    }
+    assert_eq!(world.consult("10.0.0.7").unwrap().verdict.action, Action::Deny);
+}
+
+#[test]
+fn invariant_5_the_allow_list_wins_over_the_deny_list_and_over_evidence() {
+    let lists = r#", "lists": {"allow": [{"cidr": "198.51.100.9/32", "reason": "partner"}], "deny": [{"cidr": "198.51.100.0/24"}]}"#;
+    let mut world = World::new(lists);
+    let bad = world.assessment(Level::Critical, &[Finding::C2]);
+    world.gate.cache.insert(ip(TOR), Fact::Known(bad));
+    let decision = world.consult(TOR).unwrap();
+    assert_eq!((decision.verdict.action, decision.source), (Action::Allow, Source::List));
+    assert_eq!(world.consult("198.51.100.10").unwrap().verdict.action, Action::Deny);
+}
+
+#[test]
+fn a_fact_lives_as_long_as_its_class_says() {
+    for (level, findings, lifetime) in
+        [(Level::Safe, &[][..], 1), (Level::Moderate, &[], 2), (Level::Critical, &[Finding::C2], 3)]
+    {
+        let mut world = World::new(r#", "cache": {"ttl": {"clean": "1h", "suspicious": "2h", "malicious": "3h"}}"#);
+        let assessment = world.assessment(level, findings);
+        world.gate.cache.insert(ip(TOR), Fact::Known(assessment));
+        world.wait(lifetime * 3_600_000 - 1000);
+        assert!(world.consult(TOR).is_some(), "{level:?}");
+        world.wait(1000);
+        assert!(world.consult(TOR).is_none(), "{level:?}");
+    }
+}
+
+#[test]
+fn two_configurations_share_a_lookup_and_judge_by_their_own_policy() {
+    let mut world = World::new("");
+    let strict = site(2, r#", "policy": {"profile": "pipeline"}"#);
+    world.admit(1, TOR);
+    world.gate.admit(&strict, StreamId(2), ip(TOR), &connection(START), START);
+    let lookup = world.next().unwrap();
+    let tor = world.assessment(Level::Safe, &[Finding::Tor]);
+    let actions: Vec<_> =
+        world.answer(&lookup, Ok(tor)).iter().map(|release| release.decision.verdict.action).collect();
+    assert_eq!(actions, [Action::Tag, Action::Deny]);
+}
+
+#[test]
+fn a_root_that_ends_hands_its_lookups_over_and_outlives_its_callouts() {
+    let mut world = World::new("");
+    let heir = site(2, "");
+    world.admit(1, "198.51.100.1");
+    let sent = world.next().unwrap();
+    world.admit(2, "198.51.100.2");
+    world.gate.admit(&heir, StreamId(3), ip("198.51.100.2"), &connection(START), START);
+    world.admit(4, "198.51.100.3");
+    for stream in [1, 2, 4] {
+        world.gate.leave(StreamId(stream));
+    }
+    assert!(world.gate.retire(RootId(1)), "an answer is to come");
+    world.answer(&sent, Err(LookupError::Reset));
+    assert!(!world.gate.has_in_flight(RootId(1)));
+    assert_eq!(world.gate.next_root(START), Some(RootId(2)));
+    let inherited = world.gate.next_lookup(RootId(2), START).unwrap();
+    assert_eq!((inherited.peer, inherited.site.root), (ip("198.51.100.2"), RootId(2)));
+    assert!(world.gate.wanted.len() == 1, "nobody waits for the third any more");
+}
+
+#[test]
+fn a_lookup_refused_while_its_root_ends_does_not_keep_the_address_from_being_asked_about() {
+    let mut world = World::new("");
+    world.admit(1, TOR);
+    let lookup = world.next().unwrap();
+    world.gate.leave(StreamId(1));
+    assert!(world.gate.retire(RootId(1)));
+    world.answer(&lookup, Err(LookupError::Answer(AnswerError::ConcurrencyRefused)));
+    assert!(!world.gate.retire(RootId(1)));
+    world.wait(1_000);
+    world.site = site(2, "");
+    world.admit(2, TOR);
+    assert_eq!(world.next().unwrap().site.root, RootId(2));
+}
+
+#[test]
+fn a_lookup_whose_answer_the_proxy_lost_is_given_up() {
+    let mut world = World::new(r#", "first_look": {"hold": "60s"}"#);
+    world.admit(1, TOR);
+    world.next().unwrap();
+    world.wait(10_000);
+    assert_eq!(world.gate.next_event(), Some(world.now));
+    let released = world.sweep();
+    assert_eq!(released[0].decision.reason, Some(Reason::Lookup(LookupError::TimedOut)));
+    assert_eq!(world.gate.next_event(), None);
+}
+
+#[test]
+fn invariant_10_shadow_mode_never_refuses_and_counts_as_failed_open() {
+    let mut world = World::new(r#", "mode": "shadow", "on_error": "deny""#);
+    world.admit(1, TOR);
+    let lookup = world.next().unwrap();
+    let released = world.answer(&lookup, Err(LookupError::Connection));
+    let decision = &released[0].decision;
+    assert_eq!(decision.verdict.action, Action::Deny);
+    assert!(!decision.refuses(Mode::Shadow) && decision.refuses(Mode::Enforce));
+    let counted = counted(&mut world.gate);
+    assert_eq!(counted["criminalip_failed_open_total;reason=connection"], 1);
+    assert_eq!(counted["criminalip_decisions_total;action=deny;source=on_error;mode=shadow"], 1);
+    assert_eq!(counted["criminalip_lookups_total;outcome=connection"], 1);
+}
+
+#[test]
+fn invariant_9_the_log_line_explains_a_decision() {
+    let mut world =
+        World::new(r#", "lists": {"deny": [{"cidr": "198.51.100.7/32", "owner": "soc", "reason": "say \"no\""}]}"#);
+    let bad = world.assessment(Level::Critical, &[Finding::C2, Finding::Hosting]);
+    world.gate.cache.insert(ip(TOR), Fact::Known(bad));
+    world.wait(60_000);
+    let config = Rc::clone(&world.site);
+    let line: serde_json::Value =
+        serde_json::from_str(&world.consult(TOR).unwrap().log_line(&config.config, ip(TOR))).unwrap();
+    assert_eq!(
+        line,
+        serde_json::json!({
+            "event": "decision", "peer": TOR, "direction": "ingress", "mode": "enforce", "action": "deny",
+            "rule": line["rule"], "findings": ["c2", "hosting"], "score": 100, "source": "cache", "age": 60,
+            "report": "https://www.criminalip.io/asset/report/198.51.100.9",
+        })
+    );
+    assert!(line["rule"].is_string());
+    let line: serde_json::Value =
+        serde_json::from_str(&world.consult("198.51.100.7").unwrap().log_line(&config.config, ip("198.51.100.7")))
+            .unwrap();
+    assert_eq!((&line["rule"], &line["list"]["reason"]), (&"deny list".into(), &"say \"no\"".into()));
+}
+
+proptest! {
+    /// Whatever happens in whatever order, each held stream ends exactly once, no address is in flight twice, and lanes
+    /// are respected.
+    #[test]
+    fn invariant_3_every_stream_ends_exactly_once(steps in proptest::collection::vec((0u8..6, 0u8..8, 0u16..900), 1..200)) {
+        let mut world = World { gate: gate(), site: site_with_lanes(2), now: START };
+        let mut held = BTreeSet::new();
+        let mut flying: Vec<Lookup> = Vec::new();
+        let mut next_stream = 0;
+        for (step, peer, millis) in steps {
+            let mut released = Vec::new();
+            match step {
+                0 | 1 => {
+                    next_stream += 1;
+                    let address = format!("198.51.100.{peer}");
+                    if world.consult(&address).is_none() && world.admit(next_stream, &address) == Admitted::Held {
+                        held.insert(StreamId(next_stream));
+                    }
+                }
+                2 => if let Some(stream) = held.pop_first() { world.gate.leave(stream) },
+                3 => if let Some(lookup) = world.next() {
+                    prop_assert!(flying.iter().all(|other| other.peer != lookup.peer));
+                    flying.push(lookup);
+                    prop_assert!(flying.len() <= 2);
+                },
+                4 => if !flying.is_empty() {
+                    let lookup = flying.remove(usize::from(peer) % flying.len());
+                    let answer = match peer {
+                        0 => Err(LookupError::Answer(AnswerError::ConcurrencyRefused)),
+                        1 => Err(LookupError::Reset),
+                        _ => Ok(world.assessment(Level::Safe, &[])),
+                    };
+                    released = world.answer(&lookup, answer);
+                },
+                _ => {
+                    world.wait(u64::from(millis));
+                    released = world.sweep();
+                    flying.retain(|lookup| world.gate.in_flight.contains_key(&lookup.id));
+                }
+            }
+            for release in released {
+                prop_assert!(held.remove(&release.stream), "released twice or never held");
+            }
+            prop_assert_eq!(world.gate.held(), held.len());
+        }
+        world.wait(60_000);
+        for release in world.sweep() {
+            prop_assert!(held.remove(&release.stream));
+        }
+        prop_assert!(held.is_empty());
+    }
+}

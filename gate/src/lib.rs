@@ -1,0 +1,37 @@
+//! Decides when to ask Criminal IP, what to remember, and who waits.
+//!
+//! The gate is the decision core of one worker of the proxy. It does no input or output of its own: streams, answers and
+//! the time go in, decisions and lookups come out. It calls the evaluator, but does not know how a report becomes a
+//! verdict; it knows nothing of proxy-wasm or Envoy.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::disallowed_macros
+    )
+)]
+
+mod cache;
+mod config;
+mod core;
+mod decision;
+mod lookup;
+mod metrics;
+mod moment;
+mod reply;
+
+pub use crate::core::{Admitted, Consulted, Gate, Lookup, Release, RootId, Site, StreamId};
+pub use config::*;
+pub use decision::{Decision, Reason, Skip};
+pub use lookup::{LookupError, LookupId};
+pub use metrics::{Counter, Counters};
+pub use moment::Moment;
+pub use reply::{Format, body};
