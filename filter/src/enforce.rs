@@ -1,0 +1,92 @@
+//! Carries a decision out on the current HTTP context: tag, filter state, log line, refusal.
+
+use crate::host::{self, Headers, Level};
+use crate::worker::Worker;
+use evaluator::Action;
+use gate::{Config, Decision, Format, LogLevel, Mode, StreamId};
+use std::net::IpAddr;
+
+/// Tags, logs, and refuses where that is the decision. Returns whether the request was refused.
+pub(crate) fn enforce(
+    worker: &mut Worker,
+    config: &Config,
+    stream: StreamId,
+    peer: IpAddr,
+    decision: &Decision,
+) -> bool {
+    let shadow = config.mode == Mode::Shadow;
+    worker.tag.clear();
+    evaluator::write_tag(&mut worker.tag, &decision.verdict, decision.source, shadow);
+    if let Some(name) = &config.tag.filter_state {
+        report("set the filter state", host::set_property(name, &worker.tag));
+    }
+    if config.tag.response_header.is_some() {
+        worker.response_tags.insert(stream, worker.tag.clone());
+    }
+    let refuses = decision.refuses(config.mode);
+    log(config, peer, decision);
+    if refuses {
+        refuse(config, peer, decision);
+    } else {
+        report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, &worker.tag));
+    }
+    refuses
+}
+
+/// Takes away what a client may have put where the tag belongs.
+pub(crate) fn remove_tag(config: &Config) {
+    report("remove the tag", host::remove_header(Headers::Request, &config.tag.request_header));
+}
+
+fn log(config: &Config, peer: IpAddr, decision: &Decision) {
+    let denied = decision.verdict.action == Action::Deny;
+    let wanted = match config.log {
+        LogLevel::None => false,
+        LogLevel::Denials => denied,
+        LogLevel::All => true,
+    };
+    if wanted {
+        let level = if denied { Level::Warn } else { Level::Info };
+        host::log(level, &decision.log_line(config, peer));
+    }
+}
+
+fn refuse(config: &Config, peer: IpAddr, decision: &Decision) {
+    let is_grpc = host::header(Headers::Request, "content-type")
+        .is_some_and(|kind| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")));
+    // A gRPC client reads the body as `grpc-message`.
+    let format = match host::header(Headers::Request, "accept") {
+        Some(accept) if !is_grpc => Format::for_accept(&accept),
+        _ => Format::Text,
+    };
+    const PERMISSION_DENIED: i32 = 7;
+    let mut body = gate::body(format, decision, config, peer);
+    if !is_grpc {
+        body.push('\n');
+    }
+    let headers = [("content-type", format.content_type()), ("cache-control", "no-store")];
+    let grpc_status = is_grpc.then_some(PERMISSION_DENIED);
+    let details = details(decision.rule(config).or_else(|| decision.reason.map(gate::Reason::code)));
+    let replied = host::reply(config.deny.status, &details, &headers, body.as_bytes(), grpc_status);
+    if replied.is_err() {
+        report("refuse", replied);
+        // It must not pass, and must not wait for ever.
+        report("reset", host::reset_request());
+    }
+}
+
+/// What `%RESPONSE_CODE_DETAILS%` shows, which must not contain white space.
+fn details(why: Option<&str>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    why.into_iter().fold(String::from("criminalip_denied"), |mut details, why| {
+        details.push(':');
+        details.extend(why.chars().map(plain));
+        details
+    })
+}
+
+fn report(what: &str, result: Result<(), host::Status>) {
+    if let Err(status) = result {
+        host::log(Level::Error, &format!("portcullis: cannot {what}: {status}"));
+    }
+}

@@ -1,0 +1,312 @@
+//! The proxy's host calls, with bytes and statuses as they are.
+//!
+//! The SDK's own wrappers panic on statuses they do not foresee and on bytes that are not UTF-8, and a panic takes the
+//! worker's VM down with every stream that waits in it. These return an error instead. Names and numbers are those of
+//! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
+#![allow(unsafe_code)]
+
+use gate::Moment;
+
+/// A host call did not succeed: its status, as the ABI numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status(u32);
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "host status {}", self.0)
+    }
+}
+
+/// The stream type of requests in the ABI.
+const HTTP_REQUEST: u32 = 0;
+
+/// Log levels of the ABI.
+#[derive(Clone, Copy)]
+pub(crate) enum Level {
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+}
+
+/// Header maps of the ABI.
+#[derive(Clone, Copy)]
+pub(crate) enum Headers {
+    Request = 0,
+    RequestTrailers = 1,
+    Response = 2,
+    CalloutResponse = 6,
+}
+
+/// Buffers of the ABI.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer {
+    CalloutResponseBody = 4,
+    PluginConfiguration = 7,
+}
+
+/// Writes a line to the proxy's log.
+pub(crate) fn log(level: Level, line: &str) {
+    // SAFETY: the pointer and length are of one live string.
+    let _ = unsafe { abi::proxy_log(level as u32, line.as_ptr(), line.len()) };
+}
+
+/// The current time; `None` when the proxy does not tell.
+pub(crate) fn now() -> Option<Moment> {
+    let mut nanoseconds = 0u64;
+    // SAFETY: the pointer is to a live u64.
+    check(unsafe { abi::proxy_get_current_time_nanoseconds(&mut nanoseconds) }).ok()?;
+    Some(Moment::from_millis(nanoseconds.checked_div(1_000_000)?))
+}
+
+/// Eight random bytes from the host.
+pub(crate) fn entropy() -> u64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the pointer and length are of one live array.
+    let failed = unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) } != 0;
+    if failed {
+        // Not random, but not the same in every proxy either.
+        return now().map_or(0, |now| now.millis().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+    u64::from_ne_bytes(bytes)
+}
+
+/// The value of an environment variable that the proxy shares with the VM.
+pub(crate) fn environment(name: &str) -> Option<std::ffi::OsString> {
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var_os(name)
+}
+
+/// The value of a property. The path's parts are separated by NUL.
+pub(crate) fn property(path: &[u8]) -> Result<Vec<u8>, Status> {
+    // SAFETY: the path is one live slice; `received` hands over valid places for the answer.
+    received(|data, size| unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Sets a property of the current context: filter state under the key `wasm.` and the name.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: both pointers and lengths are of live slices.
+    check(unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// The value of a header; several of one name come joined by commas.
+pub(crate) fn header(map: Headers, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: the name is one live slice; `received` hands over valid places for the answer.
+    let get =
+        |data, size| unsafe { abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) };
+    received(get).ok()
+}
+
+/// Sets a header in the place of all of its name.
+pub(crate) fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: all pointers and lengths are of live slices.
+    check(unsafe {
+        abi::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
+/// Removes every header of this name.
+pub(crate) fn remove_header(map: Headers, name: &str) -> Result<(), Status> {
+    // SAFETY: the pointer and length are of one live slice.
+    check(unsafe { abi::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// The first `most` bytes of a buffer.
+pub(crate) fn buffer(which: Buffer, most: usize) -> Result<Vec<u8>, Status> {
+    // SAFETY: `received` hands over valid places for the answer.
+    received(|data, size| unsafe { abi::proxy_get_buffer_bytes(which as u32, 0, most, data, size) })
+}
+
+/// Makes the following host calls of this callback act on another context; an error when it is gone.
+pub(crate) fn act_on(context: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_set_effective_context(context) })
+}
+
+/// Lets the current context's paused request go on.
+pub(crate) fn resume_request() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_continue_stream(HTTP_REQUEST) })
+}
+
+/// Resets the stream of the current context's request.
+pub(crate) fn reset_request() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_close_stream(HTTP_REQUEST) })
+}
+
+/// Answers the current context's request in the place of the upstream.
+pub(crate) fn reply(
+    status: u16,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    grpc_status: Option<i32>,
+) -> Result<(), Status> {
+    let headers = pairs(headers);
+    // SAFETY: all pointers and lengths are of live slices.
+    check(unsafe {
+        abi::proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            grpc_status.unwrap_or(-1),
+        )
+    })
+}
+
+/// Makes the proxy call `on_tick` this often.
+pub(crate) fn tick_every(milliseconds: u32) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+/// Registers a queue, or takes over the one of this name: its messages wake the current root context.
+pub(crate) fn register_queue(name: &str) -> Result<u32, Status> {
+    let mut queue = 0;
+    // SAFETY: the name is one live slice and the other pointer is to a live u32.
+    check(unsafe { abi::proxy_register_shared_queue(name.as_ptr(), name.len(), &mut queue) })?;
+    Ok(queue)
+}
+
+/// Puts an empty message into a queue.
+pub(crate) fn wake_queue(queue: u32) -> Result<(), Status> {
+    // SAFETY: an empty message is read from nowhere.
+    check(unsafe { abi::proxy_enqueue_shared_queue(queue, std::ptr::null(), 0) })
+}
+
+/// Takes one message from a queue; an error when it is empty.
+pub(crate) fn take_from_queue(queue: u32) -> Result<Vec<u8>, Status> {
+    // SAFETY: `received` hands over valid places for the answer.
+    received(|data, size| unsafe { abi::proxy_dequeue_shared_queue(queue, data, size) })
+}
+
+/// Defines a counter of the proxy.
+pub(crate) fn define_counter(name: &str) -> Result<u32, Status> {
+    const COUNTER: u32 = 0;
+    let mut metric = 0;
+    // SAFETY: the name is one live slice and the other pointer is to a live u32.
+    check(unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut metric) })?;
+    Ok(metric)
+}
+
+/// Adds to a counter of the proxy.
+pub(crate) fn add_to_counter(metric: u32, count: u64) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_increment_metric(metric, i64::try_from(count).unwrap_or(i64::MAX)) })
+}
+
+/// Calls one of the proxy's own functions.
+pub(crate) fn call_foreign(name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
+    // SAFETY: both pointers and lengths are of live slices; `received` hands over valid places for the answer.
+    received(|data, size| unsafe {
+        abi::proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), data, size)
+    })
+}
+
+/// Tells the proxy that the current root context, which asked for more time, is done.
+pub(crate) fn done() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_done() })
+}
+
+fn check(status: u32) -> Result<(), Status> {
+    if status == 0 { Ok(()) } else { Err(Status(status)) }
+}
+
+/// Receives bytes that the host put into memory from the module's own allocator.
+fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    check(call(&mut data, &mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, whose allocator is Vec's, filled
+    // them, and keeps no pointer.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Writes headers in the ABI's form: their number, each one's lengths, then names and values, each ended by NUL.
+fn pairs(headers: &[(&str, &str)]) -> Vec<u8> {
+    let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = u32::try_from(headers.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in headers {
+        bytes.extend_from_slice(&length(name));
+        bytes.extend_from_slice(&length(value));
+    }
+    for (name, value) in headers {
+        for text in [name, value] {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+    }
+    bytes
+}
+
+mod abi {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_get_current_time_nanoseconds(nanoseconds: *mut u64) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(milliseconds: u32) -> u32;
+        pub(super) fn proxy_get_property(path: *const u8, size: usize, data: *mut *mut u8, out: *mut usize) -> u32;
+        pub(super) fn proxy_set_property(path: *const u8, size: usize, value: *const u8, value_size: usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            name: *const u8,
+            size: usize,
+            data: *mut *mut u8,
+            out: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_replace_header_map_value(
+            map: u32,
+            name: *const u8,
+            size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            most: usize,
+            data: *mut *mut u8,
+            out: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
+        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
+        pub(super) fn proxy_close_stream(stream: u32) -> u32;
+        pub(super) fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub(super) fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> u32;
+        pub(super) fn proxy_enqueue_shared_queue(queue: u32, value: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, out: *mut usize) -> u32;
+        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
+        pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
+        pub(super) fn proxy_call_foreign_function(
+            name: *const u8,
+            size: usize,
+            argument: *const u8,
+            argument_size: usize,
+            data: *mut *mut u8,
+            out: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_done() -> u32;
+    }
+
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub(super) fn random_get(data: *mut u8, size: usize) -> u16;
+    }
+}

@@ -1,0 +1,142 @@
+//! Requests: the HTTP context.
+
+use crate::enforce::{enforce, remove_tag};
+use crate::host::{self, Headers};
+use crate::worker::{self, Worker};
+use evaluator::{Connection, Direction, Peer, parse_peer};
+use gate::{Admitted, Consulted, Site, Skip, StreamId};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::rc::Rc;
+
+/// One request.
+pub(crate) struct Http {
+    pub(crate) stream: StreamId,
+    pub(crate) site: Rc<Site>,
+}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let action = worker::with(|worker| self.decide(worker));
+        action.unwrap_or_else(|| {
+            remove_tag(&self.site.config);
+            Action::Continue
+        })
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // Some frameworks make headers of trailers.
+        let _ = host::remove_header(Headers::RequestTrailers, &self.site.config.tag.request_header);
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(name) = &self.site.config.tag.response_header {
+            let tag = worker::with(|worker| worker.response_tags.remove(&self.stream)).flatten();
+            let _ = match tag {
+                Some(tag) => host::set_header(Headers::Response, name, &tag),
+                None => host::remove_header(Headers::Response, name),
+            };
+        }
+        Action::Continue
+    }
+}
+
+impl Context for Http {
+    fn on_done(&mut self) -> bool {
+        worker::with(|worker| {
+            worker.gate.leave(self.stream);
+            worker.response_tags.remove(&self.stream);
+        });
+        true
+    }
+}
+
+impl Http {
+    fn decide(&self, worker: &mut Worker) -> Action {
+        let config = &self.site.config;
+        let Some(peer) = peer(config.direction) else {
+            worker.gate.skip(Skip::NoAddress);
+            remove_tag(config);
+            return Action::Continue;
+        };
+        let facts = RequestFacts::read(&self.site, &peer);
+        let mut connection = facts.connection(config.direction, worker);
+        let decision = match worker.gate.consult(&self.site, peer.ip, &connection, worker.now.timestamp()) {
+            Consulted::Skip(_) => {
+                remove_tag(config);
+                return Action::Continue;
+            }
+            Consulted::Decided(decision) => decision,
+            Consulted::Unknown => {
+                let now = worker.refresh();
+                connection.now = now.timestamp();
+                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, now);
+                if let Some(root) = worker.gate.next_root(now) {
+                    worker.wake(root);
+                }
+                match admitted {
+                    Admitted::Held => {
+                        worker.wake(self.site.root);
+                        return Action::Pause;
+                    }
+                    Admitted::Decided(decision) => decision,
+                }
+            }
+        };
+        let refused = enforce(worker, config, self.stream, peer.ip, &decision);
+        if refused { Action::Pause } else { Action::Continue }
+    }
+}
+
+/// The peer of the current request, as the proxy's trust settings find it.
+fn peer(direction: Direction) -> Option<Peer> {
+    let path: &[u8] = match direction {
+        Direction::Ingress => b"source\0address",
+        Direction::Egress => b"destination\0address",
+    };
+    parse_peer(&host::property(path).ok()?).ok()
+}
+
+/// What the rules ask about the request, read only where one does.
+struct RequestFacts {
+    port: Option<u16>,
+    path: Option<Vec<u8>>,
+    method: Option<Vec<u8>>,
+    host: Option<Vec<u8>>,
+}
+
+impl RequestFacts {
+    fn read(site: &Site, peer: &Peer) -> RequestFacts {
+        let needs = site.needs;
+        let header = |needed: bool, name| needed.then(|| host::header(Headers::Request, name)).flatten();
+        let port = match site.config.direction {
+            Direction::Egress => peer.port,
+            Direction::Ingress => needs.port.then(destination_port).flatten(),
+        };
+        RequestFacts {
+            port,
+            path: header(needs.path, ":path"),
+            method: header(needs.method, ":method"),
+            host: header(needs.host, ":authority"),
+        }
+    }
+
+    fn connection(&self, direction: Direction, worker: &Worker) -> Connection<'_> {
+        Connection {
+            direction,
+            port: self.port,
+            product: None,
+            path: self.path.as_deref(),
+            method: self.method.as_deref(),
+            host: self.host.as_deref(),
+            now: worker.now.timestamp(),
+        }
+    }
+}
+
+fn destination_port() -> Option<u16> {
+    let value = host::property(b"destination\0port").ok()?;
+    let number = u64::from_le_bytes(value.try_into().ok()?);
+    u16::try_from(number).ok()
+}

@@ -1,0 +1,36 @@
+//! The proxy-wasm module: thin shells that carry the proxy's callbacks to the gate and its decisions to host calls.
+//!
+//! Here is no rule, no cache and no schedule. [`root`] carries configuration, time and lookups, [`http`] carries
+//! requests, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
+mod enforce;
+mod host;
+mod http;
+mod root;
+mod worker;
+
+use proxy_wasm::types::LogLevel;
+
+// Generates the entry point `_initialize`.
+#[allow(unsafe_code, missing_docs)]
+mod entry {
+    use super::{LogLevel, root};
+
+    proxy_wasm::main! {{
+        // Also makes the SDK's panic hook write to the proxy's log.
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
+    }}
+}

@@ -1,0 +1,252 @@
+//! The root context: configuration, time, and lookups.
+
+use crate::enforce::enforce;
+use crate::host::{self, Buffer, Headers, Level};
+use crate::http::Http;
+use crate::worker::{self, Worker};
+use evaluator::{Assessment, read_answer};
+use gate::{Config, Key, Lookup, LookupError, LookupId, Moment, Release, RootId, Site, StreamId};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// The longest time between two ticks: how far behind the time of the warm path may be.
+const LONGEST_TICK: u64 = 1000;
+
+/// How many mistakes of one configuration the log names one by one.
+const MISTAKES_LOGGED: usize = 100;
+
+/// One loaded configuration.
+pub(crate) struct Root {
+    id: RootId,
+    loaded: Option<Loaded>,
+    /// What is asked for by the proxy's callout tokens.
+    asked: BTreeMap<u32, (LookupId, IpAddr)>,
+    tick: u32,
+    ending: bool,
+}
+
+struct Loaded {
+    site: Rc<Site>,
+    key: Option<String>,
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
+        match load(&document) {
+            Ok((config, key)) => {
+                self.start(config, key);
+                true
+            }
+            Err(mistakes) => {
+                for mistake in mistakes.iter().take(MISTAKES_LOGGED) {
+                    host::log(Level::Error, &format!("portcullis: configuration refused: {mistake}"));
+                }
+                if mistakes.len() > MISTAKES_LOGGED {
+                    let all = format!("portcullis: configuration refused: {} mistakes in all", mistakes.len());
+                    host::log(Level::Error, &all);
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.run(|_, _, _| {});
+    }
+
+    fn on_queue_ready(&mut self, _: u32) {
+        let id = self.id;
+        self.run(|worker, _, _| worker.woken(id));
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        let site = Rc::clone(&self.loaded.as_ref()?.site);
+        Some(Box::new(Http { stream: StreamId(context_id), site }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        let Some((lookup, peer)) = self.asked.remove(&token) else { return };
+        let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
+        self.run(|worker, now, released| {
+            let answer = read(headers, body_size, most, peer, now);
+            worker.gate.answer(lookup, answer, now, released);
+        });
+        if self.ending && self.retire() {
+            let _ = host::done();
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.ending = true;
+        self.retire()
+    }
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Root {
+        Root { id: RootId(id), loaded: None, asked: BTreeMap::new(), tick: 0, ending: false }
+    }
+
+    fn start(&mut self, config: Config, key: Option<String>) {
+        if let Some(name) = &config.tag.filter_state {
+            declare_text(name);
+        }
+        let entries = config.cache.entries;
+        let site = Rc::new(Site::new(self.id, config));
+        self.loaded = Some(Loaded { site, key });
+        worker::with(|worker| {
+            worker.gate.resize(entries);
+            worker.add_root(self.id);
+        });
+        self.run(|_, _, _| {});
+    }
+
+    /// Hands over what is not sent yet. Returns whether nothing is to come any more, so that the root may go.
+    fn retire(&mut self) -> bool {
+        let waits = worker::with(|worker| worker.gate.retire(self.id)).unwrap_or(false);
+        // Wakes the roots that took something over.
+        self.run(|_, _, _| {});
+        if !waits {
+            worker::with(|worker| worker.remove_root(self.id));
+        }
+        !waits
+    }
+
+    /// What every callback of the root does around its own business: read the clock, release who waited long enough,
+    /// send lookups, count, and see to it that the next tick comes in time.
+    fn run(&mut self, business: impl FnOnce(&mut Worker, Moment, &mut Vec<Release>)) {
+        let ran = worker::with(|worker| {
+            let now = worker.refresh();
+            let mut released = Vec::new();
+            business(worker, now, &mut released);
+            worker.gate.sweep(now, &mut released);
+            self.send_lookups(worker, now, &mut released);
+            worker.flush_counters();
+            for release in released {
+                finish(worker, &release);
+            }
+            let _ = host::act_on(self.id.0);
+            worker.gate.next_event().map_or(LONGEST_TICK, |next| {
+                u64::try_from(now.until(next).as_millis()).unwrap_or(LONGEST_TICK).clamp(1, LONGEST_TICK)
+            })
+        });
+        let tick = ran.map_or(0, |tick| u32::try_from(tick).unwrap_or(0));
+        if tick != 0 && tick != self.tick && host::tick_every(tick).is_ok() {
+            self.tick = tick;
+        }
+    }
+
+    fn send_lookups(&mut self, worker: &mut Worker, now: Moment, released: &mut Vec<Release>) {
+        while let Some(lookup) = worker.gate.next_lookup(self.id, now) {
+            match self.send(&lookup) {
+                Some(token) => {
+                    self.asked.insert(token, (lookup.id, lookup.peer));
+                }
+                None => worker.gate.answer(lookup.id, Err(LookupError::NotSent), now, released),
+            }
+        }
+        if let Some(other) = worker.gate.next_root(now) {
+            worker.wake(other);
+        }
+    }
+
+    fn send(&self, lookup: &Lookup) -> Option<u32> {
+        let api = &lookup.site.config.api;
+        let path = format!("/v1/asset/ip/report?ip={}&full={}", lookup.peer, api.full);
+        let mut headers = vec![
+            (":method", "GET"),
+            (":path", path.as_str()),
+            (":authority", &*api.authority),
+            ("accept", "application/json"),
+            ("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))),
+        ];
+        if let Some(key) = self.loaded.as_ref().and_then(|loaded| loaded.key.as_deref()) {
+            headers.push(("x-api-key", key));
+        }
+        self.dispatch_http_call(&api.cluster, headers, None, vec![], api.timeout).ok()
+    }
+}
+
+/// Parses the configuration and finds the key.
+fn load(document: &[u8]) -> Result<(Config, Option<String>), Vec<String>> {
+    let config =
+        Config::parse(document).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let key = match &config.api.key {
+        Key::Injected => None,
+        Key::Given(secret) => Some(secret.expose().to_owned()),
+        Key::Environment(name) => Some(key_from_environment(name).map_err(|mistake| vec![mistake])?),
+    };
+    Ok((config, key))
+}
+
+fn key_from_environment(name: &str) -> Result<String, String> {
+    let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
+    let value =
+        host::environment(name).ok_or(format!("api.key_env: there is no variable {name} in the VM; {advice}"))?;
+    match value.into_string() {
+        Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(key),
+        _ => Err(format!("api.key_env: the variable {name} is empty or not plain ASCII, so it cannot be a key")),
+    }
+}
+
+/// Reads the answer to a callout. The proxy makes answers of its own when it got none: without headers when the
+/// connection broke after them, and 503 and 504 without the header that tells how long an upstream took.
+fn read(headers: usize, body_size: usize, most: u32, peer: IpAddr, now: Moment) -> Result<Assessment, LookupError> {
+    if headers == 0 {
+        return Err(LookupError::Reset);
+    }
+    let status = host::header(Headers::CalloutResponse, ":status").unwrap_or_default();
+    let status = std::str::from_utf8(&status).ok().and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
+    let from_upstream = host::header(Headers::CalloutResponse, "x-envoy-upstream-service-time").is_some();
+    match status {
+        504 if !from_upstream => return Err(LookupError::TimedOut),
+        503 if !from_upstream => return Err(LookupError::Connection),
+        _ => {}
+    }
+    if body_size > usize::try_from(most).unwrap_or(usize::MAX) {
+        return Err(LookupError::TooLarge);
+    }
+    let body = match body_size {
+        0 => Vec::new(),
+        size => host::buffer(Buffer::CalloutResponseBody, size).map_err(|_| LookupError::Reset)?,
+    };
+    let reading = read_answer(status, &body, now.timestamp()).map_err(LookupError::Answer)?;
+    match reading.subject {
+        Some(subject) if subject != peer => Err(LookupError::OtherAddress),
+        _ => Ok(reading.assessment),
+    }
+}
+
+/// Ends a stream's wait. A stream that is gone needs nothing any more.
+fn finish(worker: &mut Worker, release: &Release) {
+    if host::act_on(release.stream.0).is_err() {
+        return;
+    }
+    let refused = enforce(worker, &release.site.config, release.stream, release.peer, &release.decision);
+    if !refused && let Err(status) = host::resume_request() {
+        host::log(Level::Error, &format!("portcullis: cannot resume a request: {status}"));
+    }
+}
+
+/// Declares the filter state as text, so that the proxy's expressions compare it with strings. The argument is the
+/// protobuf message `DeclarePropertyArguments`: name = 1, type = 3 (String = 1).
+/// <https://github.com/envoyproxy/envoy/blob/main/source/extensions/common/wasm/declare_property.proto>
+fn declare_text(name: &str) {
+    let Ok(length) = u8::try_from(name.len()) else { return };
+    let mut argument = vec![0x0a, length];
+    argument.extend_from_slice(name.as_bytes());
+    argument.extend_from_slice(&[0x18, 0x01]);
+    if let Err(status) = host::call_foreign("declare_property", &argument) {
+        host::log(Level::Warn, &format!("portcullis: cannot declare {name}: {status}"));
+    }
+}
