@@ -1,0 +1,234 @@
+//! What a request costs Envoy, with and without us: the same load on Envoys that differ in one thing, the arm.
+//!
+//! Every arm has an Envoy of its own with one worker, kept on one processor; the load comes from another processor.
+//! The arms take turns, round by round, so that whatever else the machine does falls on all of them.
+
+mod arm;
+mod load;
+mod meter;
+mod summary;
+
+use crate::{
+    client::{Ask, Reply},
+    envoy::{self, Envoy, Start},
+    eventually,
+    fake::{Answer, Fake, KEY, Options as FakeOptions, Rule, peer},
+};
+use anyhow::{Context, Result, bail, ensure};
+use arm::{ARMS, Arm, LISTENER, NONE, Proof, SEEN_HEADER, SEEN_PATH, Setting};
+use meter::Meter;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+use summary::{Sample, Summary};
+use tempfile::TempDir;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often each arm takes its turn; at least 1.
+    pub rounds: u32,
+    /// How long a turn is, in seconds; at least 1.
+    pub seconds: u32,
+    /// The arms by name. `none` is measured in any case; no name at all stands for all arms.
+    pub arms: Vec<String>,
+    /// The module that does nothing.
+    pub noop: PathBuf,
+    /// Where the summary is written.
+    pub summary: PathBuf,
+}
+
+/// The names of all arms.
+pub fn arms() -> impl Iterator<Item = &'static str> {
+    ARMS.iter().map(|arm| arm.name)
+}
+
+/// Measures, prints what came of it, and writes the summary.
+///
+/// # Errors
+/// When something that it takes is missing, or an arm does not do its work: then there is nothing to compare.
+pub async fn run(options: Options) -> Result<()> {
+    let processors = Processors::ours()?;
+    let arms: Vec<Arm> = ARMS.into_iter().filter(|arm| options.measures(arm.name)).collect();
+    let fake = Fake::start(FakeOptions::default())?;
+    know_ourselves(&fake).await?;
+    let setting =
+        Setting { module: envoy::module()?, noop: options.noop, api: fake.address(), service: free_address()? };
+    let mut lanes = Vec::new();
+    for arm in arms {
+        println!("starting {}", arm.name);
+        lanes.push(Lane::start(arm, &setting, processors.proxy).await.with_context(|| format!("arm {}", arm.name))?);
+    }
+    let folder = TempDir::new()?;
+    let meter = Meter::new(folder.path().join("perf"));
+    if !meter.counters() {
+        println!("no hardware counters here: CPU time only");
+    }
+    // The first round warms up: compiled code, branch predictors, heaps. It does not count.
+    for round in 0..=options.rounds {
+        let name = if round == 0 { "warming up".into() } else { format!("round {round} of {}", options.rounds) };
+        let seconds = if round == 0 { 1 } else { options.seconds };
+        let mut line = format!("{name}, CPU us:");
+        // Nobody is always first, or always after the same neighbour's heat.
+        for turn in 0..lanes.len() {
+            let index = (turn + round as usize) % lanes.len();
+            let Some(lane) = lanes.get_mut(index) else { continue };
+            let sample =
+                lane.turn(&meter, seconds, processors.load).with_context(|| format!("arm {}", lane.arm.name))?;
+            line.push_str(&format!("  {} {:.1}", lane.arm.name, sample.cpu_us));
+            if round > 0 {
+                lane.samples.push(sample);
+            }
+        }
+        println!("{line}");
+    }
+    let samples: Vec<_> = lanes.into_iter().map(|lane| (lane.arm.name, lane.samples)).collect();
+    let summary = Summary::new(meter.counters(), &samples);
+    println!("\n{}\n", summary.table());
+    if let Some(goals) = summary.goals() {
+        println!("{goals}\n");
+    }
+    if let Some(parent) = options.summary.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(&options.summary, format!("{:#}\n", summary.json()))?;
+    Ok(())
+}
+
+impl Options {
+    fn measures(&self, arm: &str) -> bool {
+        arm == NONE || self.arms.is_empty() || self.arms.iter().any(|name| name == arm)
+    }
+}
+
+/// An arm with its Envoy and its rounds so far.
+struct Lane {
+    arm: Arm,
+    envoy: Envoy,
+    address: SocketAddr,
+    samples: Vec<Sample>,
+}
+
+impl Lane {
+    /// Starts the arm's Envoy on one processor, and returns when it has been seen to do its work.
+    async fn start(arm: Arm, setting: &Setting, processor: usize) -> Result<Lane> {
+        let envoy = Envoy::start(Start {
+            envoy: envoy::find()?,
+            bootstrap: (arm.bootstrap)(setting).to_string(),
+            json: true,
+            concurrency: 1,
+            environment: Vec::new(),
+            folder: TempDir::new()?,
+        })
+        .await?;
+        pin(envoy.id(), processor)?;
+        let address = *envoy.listeners().await?.get(LISTENER).context("the listener is missing")?;
+        let lane = Lane { arm, envoy, address, samples: Vec::new() };
+        eventually(async || lane.prove().await).await?;
+        Ok(lane)
+    }
+
+    async fn prove(&self) -> Result<()> {
+        let reply = Ask::new(self.address, None).path(SEEN_PATH).send().await?;
+        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+        let tag = reply.header(SEEN_HEADER).unwrap_or_default();
+        match self.arm.proof {
+            Proof::None => {}
+            Proof::Tag(expected) => ensure!(tag.contains(expected), "the tag is {tag:?}, without {expected:?}"),
+            Proof::Stat(name) => ensure!(self.envoy.stat(name).await? > 0, "{name} is 0"),
+        }
+        Ok(())
+    }
+
+    fn turn(&self, meter: &Meter, seconds: u32, processor: usize) -> Result<Sample> {
+        let words = load::words(self.address, seconds, processor);
+        let (output, used) = meter.watch(self.envoy.id(), &words)?;
+        Ok(Sample::new(load::read(&output)?, used))
+    }
+}
+
+/// Has the stand-in answer for the load generator's address, which Criminal IP would refuse to look up, as it does for
+/// a clean peer.
+async fn know_ourselves(fake: &Fake) -> Result<()> {
+    let path = format!("/v1/asset/ip/report?ip={}&full=true", peer::CLEAN);
+    let Reply { status, body, .. } = Ask::new(fake.address(), None).path(&path).header("x-api-key", KEY).send().await?;
+    ensure!(status == 200, "the stand-in answers {status}");
+    let report = String::from_utf8_lossy(&body).replace(&peer::CLEAN.to_string(), &Ipv4Addr::LOCALHOST.to_string());
+    fake.tell(Rule::answer(Answer::Raw(200, report.into_bytes())).only(Ipv4Addr::LOCALHOST.into()));
+    Ok(())
+}
+
+/// An address that nobody listens on now.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Keeps all threads of a process on one processor.
+fn pin(id: u32, processor: usize) -> Result<()> {
+    let status = Command::new("taskset")
+        .args(["--all-tasks", "--cpu-list", "--pid", &processor.to_string(), &id.to_string()])
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot run taskset, which is a part of util-linux")?;
+    ensure!(status.success(), "taskset failed");
+    Ok(())
+}
+
+/// Who runs where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Processors {
+    proxy: usize,
+    load: usize,
+}
+
+impl Processors {
+    fn ours() -> Result<Processors> {
+        let status = fs::read_to_string("/proc/self/status").context("this needs Linux")?;
+        Processors::among(&status)
+    }
+
+    /// The first and the last processor that this process may use, as Linux tells it in `/proc/self/status`.
+    fn among(status: &str) -> Result<Processors> {
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).map(str::trim);
+        let list = list.context("no Cpus_allowed_list")?;
+        let mut numbers = list.split([',', '-']).map(str::parse);
+        let first = numbers.next().context("no processor")??;
+        let last = numbers.next_back().transpose()?.unwrap_or(first);
+        if first == last {
+            bail!("this needs two processors, one for Envoy and one for the load; there is only {list}");
+        }
+        Ok(Processors { proxy: first, load: last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_and_load_run_on_the_first_and_the_last_processor() {
+        for (list, proxy, load) in [("0-1", 0, 1), ("2,4-7", 2, 7), ("0-3,8", 0, 8), ("1,5", 1, 5)] {
+            let status = format!("Name:\tbench\nCpus_allowed:\t3\nCpus_allowed_list:\t{list}\nMems_allowed:\t1\n");
+            assert_eq!(Processors::among(&status).unwrap(), Processors { proxy, load }, "{list}");
+        }
+        let error = Processors::among("Cpus_allowed_list:\t3\n").unwrap_err();
+        assert_eq!(error.to_string(), "this needs two processors, one for Envoy and one for the load; there is only 3");
+    }
+
+    #[test]
+    fn none_is_always_measured_and_no_name_stands_for_all() {
+        let options = |arms: &[&str]| Options {
+            rounds: 1,
+            seconds: 1,
+            arms: arms.iter().map(|&name| name.to_owned()).collect(),
+            noop: PathBuf::new(),
+            summary: PathBuf::new(),
+        };
+        let measured = |arms| self::arms().filter(|arm| options(arms).measures(arm)).collect::<Vec<_>>();
+        assert_eq!(measured(&["lua", "noop"]), ["none", "noop", "lua"]);
+        assert_eq!(measured(&[]), arms().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,295 @@
+//! What the rounds come to: medians, the table, the goals, and the file for machines.
+
+use super::{
+    arm::NONE,
+    meter::{Counted, Used},
+};
+use crate::bench::load::Served;
+use serde_json::{Value, json};
+
+/// What one arm is to add over `none`, at most, as a share of what another arm adds.
+const GOALS: [(&str, &str, f64); 4] = [
+    ("portcullis", "lua", 0.75),
+    ("portcullis", "ext_authz", 0.13),
+    ("portcullis", "rbac_1000", 0.22),
+    ("portcullis_100k", "portcullis", 1.1),
+];
+
+/// One arm in one round, per request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sample {
+    pub(super) requests_per_second: f64,
+    pub(super) cpu_us: f64,
+    pub(super) counted: Option<Counted>,
+}
+
+impl Sample {
+    /// Shares what a round used among the requests that it served.
+    #[allow(clippy::cast_precision_loss, reason = "neither comes near 2^52")]
+    pub(super) fn new(served: Served, used: Used) -> Sample {
+        let requests = served.requests as f64;
+        let share = |counted: Counted| Counted {
+            instructions: counted.instructions / requests,
+            cycles: counted.cycles / requests,
+        };
+        Sample {
+            requests_per_second: served.per_second,
+            cpu_us: used.cpu_ns as f64 / 1_000.0 / requests,
+            counted: used.counted.map(share),
+        }
+    }
+}
+
+/// An arm over all rounds: medians, each taken by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Median {
+    name: &'static str,
+    sample: Sample,
+    /// The smallest and the largest CPU time of a round.
+    cpu_range: (f64, f64),
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Summary {
+    counters: bool,
+    arms: Vec<Median>,
+}
+
+impl Summary {
+    /// Sums up each arm's rounds, of which there is at least one.
+    pub(super) fn new(counters: bool, arms: &[(&'static str, Vec<Sample>)]) -> Summary {
+        let arms = arms.iter().map(|(name, samples)| Median::new(name, samples)).collect();
+        Summary { counters, arms }
+    }
+
+    /// For machines; what was not counted is null.
+    pub(super) fn json(&self) -> Value {
+        let arm = |median: &Median| {
+            let Sample { requests_per_second, cpu_us, counted } = median.sample;
+            json!({
+                "instructions": counted.map(|counted| counted.instructions),
+                "cycles": counted.map(|counted| counted.cycles),
+                "cpu_us": cpu_us,
+                "requests_per_second": requests_per_second,
+            })
+        };
+        let arms: serde_json::Map<_, _> =
+            self.arms.iter().map(|median| (median.name.to_owned(), arm(median))).collect();
+        json!({"counters": self.counters, "arms": arms})
+    }
+
+    /// For people: the medians, and what each arm adds over `none`.
+    pub(super) fn table(&self) -> String {
+        let mut heads = vec!["arm", "requests/s", "CPU us", "added", "lowest", "highest"];
+        if self.counters {
+            heads.extend(["instructions", "added", "cycles", "added"]);
+        }
+        let mut rows = vec![heads.into_iter().map(str::to_owned).collect()];
+        let none = self.find(NONE).map(|none| none.sample);
+        for Median { name, sample, cpu_range: (lowest, highest) } in &self.arms {
+            let base = none.filter(|_| *name != NONE);
+            let mut row = vec![(*name).to_owned(), format!("{:.0}", sample.requests_per_second)];
+            row.push(format!("{:.2}", sample.cpu_us));
+            row.push(base.map(|base| format!("{:.2}", sample.cpu_us - base.cpu_us)).unwrap_or_default());
+            row.extend([lowest, highest].map(|cpu_us| format!("{cpu_us:.2}")));
+            if let Some(counted) = sample.counted {
+                let base = base.and_then(|base| base.counted);
+                let mut push = |count: f64, base: Option<f64>| {
+                    row.push(format!("{count:.0}"));
+                    row.push(base.map(|base| format!("{:.0}", count - base)).unwrap_or_default());
+                };
+                push(counted.instructions, base.map(|base| base.instructions));
+                push(counted.cycles, base.map(|base| base.cycles));
+            }
+            rows.push(row);
+        }
+        aligned(&rows)
+    }
+
+    /// For people: what the arms add over `none`, in relation to each other and to the goals, in cycles where they are
+    /// counted, else in CPU time. Goals whose arms were not measured are left out; `None` if no goal is left.
+    pub(super) fn goals(&self) -> Option<String> {
+        let unit = if self.counters { "cycles" } else { "CPU time" };
+        let mut rows = vec![vec![format!("added {unit}, as a ratio"), "measured".into(), "at most".into()]];
+        for (arm, other, goal) in GOALS {
+            let (Some(added), Some(other_added)) = (self.added(arm), self.added(other)) else { continue };
+            let ratio = added / other_added;
+            let (measured, outcome) = if added <= 0.0 || other_added <= 0.0 {
+                // Nothing is free; it only seems so.
+                ("-".into(), "too noisy")
+            } else {
+                (format!("{ratio:.3}"), if ratio <= goal { "reached" } else { "missed" })
+            };
+            rows.push(vec![format!("{arm} / {other}"), measured, format!("{goal:.2}"), outcome.into()]);
+        }
+        (rows.len() > 1).then(|| aligned(&rows))
+    }
+
+    fn find(&self, name: &str) -> Option<&Median> {
+        self.arms.iter().find(|median| median.name == name)
+    }
+
+    /// What an arm adds over `none`, in the unit of the goals.
+    fn added(&self, name: &str) -> Option<f64> {
+        let cost = |name| {
+            let sample = self.find(name)?.sample;
+            if self.counters { Some(sample.counted?.cycles) } else { Some(sample.cpu_us) }
+        };
+        Some(cost(name)? - cost(NONE)?)
+    }
+}
+
+impl Median {
+    fn new(name: &'static str, samples: &[Sample]) -> Median {
+        let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
+        let counted: Vec<_> = samples.iter().filter_map(|sample| sample.counted).collect();
+        let sample = Sample {
+            requests_per_second: of(|sample| sample.requests_per_second),
+            cpu_us: of(|sample| sample.cpu_us),
+            counted: (!counted.is_empty()).then(|| Counted {
+                instructions: median(counted.iter().map(|counted| counted.instructions).collect()),
+                cycles: median(counted.iter().map(|counted| counted.cycles).collect()),
+            }),
+        };
+        let times = || samples.iter().map(|sample| sample.cpu_us);
+        Median { name, sample, cpu_range: (times().fold(f64::MAX, f64::min), times().fold(0.0, f64::max)) }
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let upper = values.len() / 2;
+    let lower = values.len().saturating_sub(1) / 2;
+    match (values.get(lower), values.get(upper)) {
+        (Some(lower), Some(upper)) => (lower + upper) / 2.0,
+        _ => 0.0,
+    }
+}
+
+/// Rows of cells as lines: the first column to the left, all others to the right.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = width(column);
+            line += &if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(cpu_us: f64, counted: Option<(f64, f64)>) -> Sample {
+        let counted = counted.map(|(instructions, cycles)| Counted { instructions, cycles });
+        Sample { requests_per_second: 1e6 / cpu_us, cpu_us, counted }
+    }
+
+    fn timed() -> Summary {
+        let arms = [
+            ("none", vec![sample(20.0, None), sample(30.0, None), sample(21.0, None)]),
+            ("portcullis", vec![sample(26.0, None), sample(25.0, None), sample(40.0, None)]),
+            ("lua", vec![sample(31.0, None), sample(29.0, None), sample(31.5, None)]),
+        ];
+        Summary::new(false, &arms)
+    }
+
+    fn counted() -> Summary {
+        let arms = [
+            ("none", vec![sample(20.0, Some((65_000.0, 25_000.0)))]),
+            ("portcullis", vec![sample(50.0, Some((92_000.0, 33_000.0)))]),
+            ("lua", vec![sample(25.0, Some((91_000.0, 35_000.0)))]),
+        ];
+        Summary::new(true, &arms)
+    }
+
+    #[test]
+    fn a_median_is_the_middle_whatever_the_order() {
+        for (values, expected) in
+            [(vec![3.0, 1.0, 2.0], 2.0), (vec![4.0, 1.0, 3.0, 2.0], 2.5), (vec![7.0], 7.0), (vec![], 0.0)]
+        {
+            assert_eq!(median(values), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_round_used_is_shared_among_its_requests() {
+        let counted = Some(Counted { instructions: 1e9, cycles: 4e8 });
+        let used = Used { cpu_ns: 250_000_000, counted };
+        let sample = Sample::new(Served { requests: 10_000, per_second: 5_000.0 }, used);
+        let counted = Some(Counted { instructions: 100_000.0, cycles: 40_000.0 });
+        assert_eq!(sample, Sample { requests_per_second: 5_000.0, cpu_us: 25.0, counted });
+    }
+
+    #[test]
+    fn the_table_shows_what_each_arm_adds() {
+        assert_eq!(
+            timed().table(),
+            "\
+arm         requests/s  CPU us  added  lowest  highest
+none             47619   21.00          20.00    30.00
+portcullis       38462   26.00   5.00   25.00    40.00
+lua              32258   31.00  10.00   29.00    31.50"
+        );
+        assert_eq!(
+            counted().table(),
+            "\
+arm         requests/s  CPU us  added  lowest  highest  instructions  added  cycles  added
+none             50000   20.00          20.00    20.00         65000          25000
+portcullis       20000   50.00  30.00   50.00    50.00         92000  27000   33000   8000
+lua              40000   25.00   5.00   25.00    25.00         91000  26000   35000  10000"
+        );
+    }
+
+    #[test]
+    fn the_goals_are_judged_by_cycles_where_there_are_any_and_by_cpu_time_elsewhere() {
+        assert_eq!(
+            timed().goals().unwrap(),
+            "\
+added CPU time, as a ratio  measured  at most
+portcullis / lua               0.500     0.75  reached"
+        );
+        assert_eq!(
+            counted().goals().unwrap(),
+            "\
+added cycles, as a ratio  measured  at most
+portcullis / lua             0.800     0.75  missed"
+        );
+    }
+
+    #[test]
+    fn an_arm_that_seems_to_cost_nothing_is_no_measure() {
+        for (portcullis, lua) in [(20.0, 25.0), (25.0, 20.0)] {
+            let arms = [("none", 20.0), ("portcullis", portcullis), ("lua", lua)];
+            let goals = Summary::new(false, &arms.map(|(name, cpu_us)| (name, vec![sample(cpu_us, None)])));
+            let goals = goals.goals().unwrap();
+            assert!(goals.ends_with("\nportcullis / lua                   -     0.75  too noisy"), "{goals}");
+        }
+    }
+
+    #[test]
+    fn without_two_arms_to_compare_there_is_no_goal() {
+        let arms = [("none", vec![sample(20.0, None)]), ("portcullis", vec![sample(25.0, None)])];
+        assert_eq!(Summary::new(false, &arms).goals(), None);
+    }
+
+    #[test]
+    fn the_file_has_medians_and_null_where_nothing_was_counted() {
+        let json = timed().json();
+        assert_eq!(json["counters"], false);
+        assert_eq!(
+            json["arms"]["none"],
+            json!({"instructions": null, "cycles": null, "cpu_us": 21.0, "requests_per_second": 1e6 / 21.0})
+        );
+        let json = counted().json();
+        assert_eq!(json["counters"], true);
+        assert_eq!(json["arms"]["lua"]["instructions"], 91_000.0);
+        assert_eq!(json["arms"]["lua"]["cycles"], 35_000.0);
+    }
+}

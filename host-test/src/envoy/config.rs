@@ -1,0 +1,208 @@
+//! Envoy configurations for tests, as JSON.
+
+use serde_json::{Value, json};
+use std::{net::SocketAddr, path::Path};
+
+/// How a listener learns who the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// By the PROXY protocol.
+    ProxyProtocol,
+    /// By X-Forwarded-For, as far as these two settings of the connection manager trust it.
+    Forwarded {
+        /// `use_remote_address`
+        use_remote_address: bool,
+        /// `xff_num_trusted_hops`
+        trusted_hops: u32,
+    },
+}
+
+/// A listener with the filter on it.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// The filter's configuration, as text: not all tests want it to be JSON.
+    pub plugin: String,
+    /// How it learns who the peer is.
+    pub peers: Peers,
+}
+
+/// How the callout cluster injects the key, where it does.
+const INJECTED_KEY: &str = "%ENVIRONMENT(CRIMINALIP_API_KEY)%";
+
+impl Listener {
+    /// The listener's resource.
+    pub fn resource(&self, module: &Path, environment: &[String]) -> Value {
+        let (use_remote_address, trusted_hops, listener_filters) = match self.peers {
+            Peers::ProxyProtocol => (
+                true,
+                0,
+                json!([{
+                    "name": "envoy.filters.listener.proxy_protocol",
+                    "typed_config": typed("extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", json!({})),
+                }]),
+            ),
+            Peers::Forwarded { use_remote_address, trusted_hops } => (use_remote_address, trusted_hops, json!([])),
+        };
+        let manager = json!({
+            "stat_prefix": self.name,
+            "codec_type": "AUTO",
+            "http_protocol_options": {"enable_trailers": true},
+            "use_remote_address": use_remote_address,
+            "xff_num_trusted_hops": trusted_hops,
+            "request_timeout": "25s",
+            "stream_idle_timeout": "25s",
+            "access_log": [{"name": "stdout", "typed_config": access_log(&self.name)}],
+            "route_config": {"virtual_hosts": [{
+                "name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+            }]},
+            "http_filters": [
+                {"name": "portcullis", "typed_config": self.filter(module, environment)},
+                {"name": "router", "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))},
+            ],
+        });
+        json!({
+            "name": self.name,
+            "address": socket_address(([127, 0, 0, 1], 0).into()),
+            "listener_filters": listener_filters,
+            "filter_chains": [{"filters": [{
+                "name": "http",
+                "typed_config": typed(
+                    "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager),
+            }]}],
+        })
+    }
+
+    fn filter(&self, module: &Path, environment: &[String]) -> Value {
+        typed(
+            "extensions.filters.http.wasm.v3.Wasm",
+            json!({"config": {
+                "name": self.name,
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": {"backoff": {"base_interval": "0.1s"}},
+                "vm_config": {
+                    "vm_id": "portcullis",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": module}},
+                    "environment_variables": {"host_env_keys": environment},
+                },
+                "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": self.plugin},
+            }}),
+        )
+    }
+}
+
+fn access_log(listener: &str) -> Value {
+    typed(
+        "extensions.access_loggers.stream.v3.StdoutAccessLog",
+        json!({"log_format": {"json_format": {
+            "listener": listener,
+            "peer": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+            "path": "%REQ(:PATH)%",
+            "code": "%RESPONSE_CODE%",
+            "details": "%RESPONSE_CODE_DETAILS%",
+            "flags": "%RESPONSE_FLAGS%",
+            "tag": "%FILTER_STATE(wasm.criminalip:PLAIN)%",
+        }}}),
+    )
+}
+
+/// The key under which a cluster keeps its options for HTTP.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// What the clusters and the rest of the bootstrap need to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// Where requests are routed to.
+    pub upstream: SocketAddr,
+    /// Where lookups go to.
+    pub api: SocketAddr,
+    /// Whether the callout cluster adds the key, from the environment's `CRIMINALIP_API_KEY`.
+    pub inject_key: bool,
+}
+
+/// A bootstrap with these listeners.
+pub fn bootstrap(surroundings: Surroundings, listeners: Vec<Value>) -> Value {
+    let mut bootstrap = common(surroundings);
+    bootstrap["static_resources"]["listeners"] = Value::Array(listeners);
+    bootstrap
+}
+
+/// A bootstrap that takes its listeners from a file, and follows it.
+pub fn following_bootstrap(surroundings: Surroundings, listeners: &Path) -> Value {
+    let mut bootstrap = common(surroundings);
+    bootstrap["dynamic_resources"] = json!({"lds_config": {
+        "resource_api_version": "V3", "path_config_source": {"path": listeners},
+    }});
+    bootstrap
+}
+
+/// The contents of the file that [`following_bootstrap`] follows.
+pub fn listeners_file(listeners: Vec<Value>) -> Value {
+    let resources: Vec<_> =
+        listeners.into_iter().map(|listener| typed("config.listener.v3.Listener", listener)).collect();
+    json!({"resources": resources})
+}
+
+fn common(surroundings: Surroundings) -> Value {
+    let labels = ["action", "reason", "source", "outcome"];
+    let tags: Vec<_> =
+        labels.iter().map(|label| json!({"tag_name": label, "regex": format!("(;{label}=([^;]+))")})).collect();
+    let mut upstream = cluster("upstream", surroundings.upstream);
+    upstream["typed_extension_protocol_options"] = json!({
+        HTTP_OPTIONS: typed("extensions.upstreams.http.v3.HttpProtocolOptions", json!({
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+        })),
+    });
+    let mut api = cluster("criminalip", surroundings.api);
+    if surroundings.inject_key {
+        api["typed_extension_protocol_options"] = json!({
+            HTTP_OPTIONS: key_injection(),
+        });
+    }
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
+        "stats_config": {"stats_tags": tags},
+        "static_resources": {"clusters": [upstream, api]},
+    })
+}
+
+fn key_injection() -> Value {
+    typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions",
+        json!({
+            "explicit_http_config": {"http_protocol_options": {}},
+            "http_filters": [
+                {"name": "key", "typed_config": typed("extensions.filters.http.header_mutation.v3.HeaderMutation", json!({
+                    "mutations": {"request_mutations": [{"append": {
+                        "header": {"key": "x-api-key", "value": INJECTED_KEY},
+                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    }}]},
+                }))},
+                {"name": "codec", "typed_config": typed("extensions.filters.http.upstream_codec.v3.UpstreamCodec", json!({}))},
+            ],
+        }),
+    )
+}
+
+pub(crate) fn cluster(name: &str, address: SocketAddr) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
+            {"endpoint": {"address": socket_address(address)}},
+        ]}]},
+    })
+}
+
+pub(crate) fn socket_address(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}
+
+pub(crate) fn typed(name: &str, mut message: Value) -> Value {
+    message["@type"] = format!("type.googleapis.com/envoy.{name}").into();
+    message
+}

@@ -1,0 +1,38 @@
+//! Hosts for testing the module from outside: a stand-in for Criminal IP, an echoing upstream, clients that speak for
+//! many peers, and a rig that starts a real Envoy around them. Nothing here knows the module's source.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros,
+    reason = "this crate runs outside the proxy"
+)]
+
+pub mod bench;
+pub mod client;
+pub mod envoy;
+pub mod fake;
+pub mod lab;
+pub mod upstream;
+
+mod background;
+mod changes;
+
+/// How long the waiting functions of this crate wait before they give up: far longer than anything here takes.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Looks again and again until `look` succeeds, for [`PATIENCE`] at most: for what gives no event to wait for.
+///
+/// # Errors
+/// The last error of `look`.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match look().await {
+            Err(_) if tokio::time::Instant::now() < end => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            result => return result,
+        }
+    }
+}
