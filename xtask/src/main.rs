@@ -1,0 +1,91 @@
+//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench` and `fuzz`.
+//!
+//! Everything that a fresh machine lacks is fetched here (the Wasm target, an Envoy), so that two commands lead from a
+//! clone to a running gate, and so that continuous integration runs what a contributor runs.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "this program runs outside the proxy")]
+
+mod bench;
+mod command;
+mod demo;
+mod envoy;
+mod fuzz;
+mod module;
+mod step;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, try out and test Portcullis.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the module for the proxy, check it and put it at target/portcullis.wasm.
+    Build,
+    /// Start an Envoy with the module and send it traffic from peers of every kind.
+    Demo {
+        /// Keep Envoy running afterwards, until Ctrl-C.
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Run every check that a change has to pass.
+    Test {
+        /// Leave out what needs an Envoy.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Measure what a request costs a real Envoy, with and without the module.
+    Bench {
+        /// How often each arm takes its turn.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// How long a turn is, in seconds.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// The arms to measure besides `none`, as in docs/performance.md; all unless given.
+        #[arg(long, value_delimiter = ',')]
+        arms: Vec<String>,
+    },
+    /// Feed the parsers mutated input.
+    Fuzz {
+        /// How long each target runs, in seconds.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Build => module::build().map(drop),
+        Task::Demo { serve } => demo::run(serve),
+        Task::Test { fast } => test::run(fast),
+        Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,137 @@
+//! Takes out of a module the callbacks that the filter leaves to the SDK.
+//!
+//! The SDK exports every callback that there is. The proxy calls what is exported, and each such call costs thousands of
+//! instructions a request, for nothing; and what is not there cannot panic. The linker knows no way to leave them out.
+
+use anyhow::{Context, Result, bail};
+use wasmparser::{Export, ExternalKind, Parser, Payload};
+
+const PREFIX: &str = "proxy_on_";
+
+/// The callbacks that stay, without their common prefix: those that the filter implements, those by which the SDK makes
+/// and ends contexts, and the allocator.
+const KEPT: [&str; 12] = [
+    "configure",
+    "context_create",
+    "delete",
+    "done",
+    "http_call_response",
+    "memory_allocate",
+    "queue_ready",
+    "request_headers",
+    "request_trailers",
+    "response_headers",
+    "tick",
+    "vm_start",
+];
+
+/// The module with no other callbacks than those that stay.
+///
+/// # Errors
+/// When the bytes are no module, or one of the callbacks is not there to stay.
+pub(crate) fn trim(module: &[u8]) -> Result<Vec<u8>> {
+    let mut trimmed = module.get(..8).context("the module has no header")?.to_vec();
+    let mut found = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        if let Payload::ExportSection(section) = &payload {
+            let exports = section.clone().into_iter().collect::<Result<Vec<_>, _>>()?;
+            let kept: Vec<_> = exports.into_iter().filter(|export| stays(export.name)).collect();
+            found.extend(kept.iter().filter_map(|export| export.name.strip_prefix(PREFIX)));
+            push_section(&mut trimmed, EXPORT_SECTION, &export_section(&kept)?);
+        } else if let Some((id, range)) = payload.as_section() {
+            push_section(&mut trimmed, id, &module[range.start as usize..range.end as usize]);
+        }
+    }
+    if let Some(missing) = KEPT.into_iter().find(|name| !found.contains(name)) {
+        bail!("the module does not export {PREFIX}{missing}");
+    }
+    Ok(trimmed)
+}
+
+fn stays(export: &str) -> bool {
+    export.strip_prefix(PREFIX).is_none_or(|callback| KEPT.contains(&callback))
+}
+
+const EXPORT_SECTION: u8 = 7;
+
+fn export_section(exports: &[Export<'_>]) -> Result<Vec<u8>> {
+    let mut section = Vec::new();
+    push_number(&mut section, exports.len());
+    for export in exports {
+        push_number(&mut section, export.name.len());
+        section.extend_from_slice(export.name.as_bytes());
+        section.push(match export.kind {
+            ExternalKind::Func => 0,
+            ExternalKind::Table => 1,
+            ExternalKind::Memory => 2,
+            ExternalKind::Global => 3,
+            other => bail!("the export {} is a {other:?}, which no proxy knows", export.name),
+        });
+        push_number(&mut section, export.index as usize);
+    }
+    Ok(section)
+}
+
+fn push_section(module: &mut Vec<u8>, id: u8, content: &[u8]) {
+    module.push(id);
+    push_number(module, content.len());
+    module.extend_from_slice(content);
+}
+
+/// Unsigned LEB128.
+fn push_number(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::workspace;
+
+    fn module(callbacks: &[&str]) -> Vec<u8> {
+        let exports: String = callbacks.iter().map(|name| format!(r#"(export "{PREFIX}{name}" (func $f))"#)).collect();
+        let body = "i32.const 1 drop ".repeat(100);
+        wat::parse_str(format!(r#"(module (func $f {body}) (memory (export "memory") 1) {exports} (data "kept"))"#))
+            .unwrap()
+    }
+
+    #[test]
+    fn callbacks_that_do_not_stay_are_taken_out_and_the_rest_is_left_as_it_is() {
+        let mut all = KEPT.to_vec();
+        all.extend(["log", "request_body", "grpc_close"]);
+        assert_eq!(trim(&module(&all)).unwrap(), module(&KEPT));
+        assert_eq!(trim(&module(&KEPT)).unwrap(), module(&KEPT));
+    }
+
+    #[test]
+    fn a_callback_that_is_not_there_to_stay_is_named() {
+        let error = trim(&module(&KEPT[1..])).unwrap_err();
+        assert_eq!(error.to_string(), "the module does not export proxy_on_configure");
+    }
+
+    /// A callback that the filter implements and that is taken out would never be called.
+    #[test]
+    fn every_callback_that_the_filter_implements_stays() {
+        let mut implemented = 0;
+        for entry in fs::read_dir(workspace::root().join("filter/src")).unwrap() {
+            let path = entry.unwrap().path();
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let Some((name, _)) = line.trim().strip_prefix("fn on_").and_then(|rest| rest.split_once('(')) else {
+                    continue;
+                };
+                // The traits of the SDK say `on_http_request_headers` for `proxy_on_request_headers`.
+                let callback = if name == "http_call_response" { name } else { name.trim_start_matches("http_") };
+                assert!(KEPT.contains(&callback), "{} implements {name}: keep {callback}", path.display());
+                implemented += 1;
+            }
+        }
+        assert!(implemented > 0, "the filter's callbacks were not found");
+    }
+}
