@@ -10,6 +10,8 @@ pub enum Source {
     List,
     /// Facts that were remembered.
     Cache,
+    /// Facts that another worker of the proxy learned.
+    Shared,
     /// A look-up just made.
     Api,
     /// Nothing is known yet: what the configuration does on a first look.
@@ -20,13 +22,15 @@ pub enum Source {
 
 impl Source {
     /// Every source.
-    pub const ALL: &[Source] = &[Source::List, Source::Cache, Source::Api, Source::FirstLook, Source::OnError];
+    pub const ALL: &[Source] =
+        &[Source::List, Source::Cache, Source::Shared, Source::Api, Source::FirstLook, Source::OnError];
 
-    /// The stable code: `list`, `cache`, `api`, `first_look` or `on_error`.
+    /// The stable code: `list`, `cache`, `shared`, `api`, `first_look` or `on_error`.
     pub const fn code(self) -> &'static str {
         match self {
             Source::List => "list",
             Source::Cache => "cache",
+            Source::Shared => "shared",
             Source::Api => "api",
             Source::FirstLook => "first_look",
             Source::OnError => "on_error",

@@ -5,7 +5,7 @@
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
 
-use gate::Moment;
+use gate::{Conflict, Moment, Store, Version};
 
 /// A host call did not succeed: its status, as the ABI numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,16 +172,41 @@ pub(crate) fn register_queue(name: &str) -> Result<u32, Status> {
     Ok(queue)
 }
 
-/// Puts an empty message into a queue.
-pub(crate) fn wake_queue(queue: u32) -> Result<(), Status> {
-    // SAFETY: an empty message is read from nowhere.
-    check(unsafe { abi::proxy_enqueue_shared_queue(queue, std::ptr::null(), 0) })
+/// Puts a message into a queue.
+pub(crate) fn put_into_queue(queue: u32, message: &[u8]) -> Result<(), Status> {
+    // SAFETY: the pointer and length are of one live slice.
+    check(unsafe { abi::proxy_enqueue_shared_queue(queue, message.as_ptr(), message.len()) })
 }
 
 /// Takes one message from a queue; an error when it is empty.
 pub(crate) fn take_from_queue(queue: u32) -> Result<Vec<u8>, Status> {
     // SAFETY: `received` hands over valid places for the answer.
     received(|data, size| unsafe { abi::proxy_dequeue_shared_queue(queue, data, size) })
+}
+
+/// The values that all VMs of this id share, in the proxy's memory.
+pub(crate) struct SharedData;
+
+impl Store for SharedData {
+    fn read(&self, key: &str) -> Option<(Vec<u8>, Version)> {
+        let mut version = 0;
+        // SAFETY: the key is one live slice, the version's pointer is to a live u32, and `received` hands over valid
+        // places for the answer.
+        let value = received(|data, size| unsafe {
+            abi::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut version)
+        });
+        Some((value.ok()?, Version(version)))
+    }
+
+    fn write(&self, key: &str, value: &[u8], version: Option<Version>) -> Result<(), Conflict> {
+        // The proxy writes a new key whatever the version, an existing one only if it has this version; and zero would
+        // mean any.
+        const NEW: Version = Version(u32::MAX);
+        let Version(version) = version.unwrap_or(NEW);
+        // SAFETY: both pointers and lengths are of live slices.
+        check(unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) })
+            .map_err(|_| Conflict)
+    }
 }
 
 /// Defines a counter of the proxy.
@@ -292,6 +317,20 @@ mod abi {
         pub(super) fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> u32;
         pub(super) fn proxy_enqueue_shared_queue(queue: u32, value: *const u8, size: usize) -> u32;
         pub(super) fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, out: *mut usize) -> u32;
+        pub(super) fn proxy_get_shared_data(
+            key: *const u8,
+            size: usize,
+            data: *mut *mut u8,
+            out: *mut usize,
+            version: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_set_shared_data(
+            key: *const u8,
+            size: usize,
+            value: *const u8,
+            value_size: usize,
+            version: u32,
+        ) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
         pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
         pub(super) fn proxy_call_foreign_function(

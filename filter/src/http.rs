@@ -68,11 +68,17 @@ impl Http {
                 return Action::Continue;
             }
             Consulted::Decided(decision) => decision,
-            Consulted::Unknown => {
+            Consulted::Stale(decision) => {
                 let now = worker.refresh();
-                connection.now = now.timestamp();
-                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, now);
-                if let Some(root) = worker.gate.next_root(now) {
+                worker.gate.refresh(&self.site, peer.ip, now);
+                worker.wake(self.site.root);
+                decision
+            }
+            Consulted::Unknown => {
+                let proxy = worker.proxy();
+                connection.now = proxy.now.timestamp();
+                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, proxy);
+                if let Some(root) = worker.gate.next_root(proxy.now) {
                     worker.wake(root);
                 }
                 match admitted {

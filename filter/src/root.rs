@@ -1,16 +1,19 @@
 //! The root context: configuration, time, and lookups.
 
 use crate::enforce::enforce;
-use crate::host::{self, Buffer, Headers, Level};
+use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer};
-use gate::{Config, Key, Lookup, LookupError, LookupId, Moment, Release, RootId, Site, StreamId};
+use gate::{
+    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, RootId, Site, StreamId,
+};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The longest time between two ticks: how far behind the time of the warm path may be.
 const LONGEST_TICK: u64 = 1000;
@@ -60,7 +63,11 @@ impl RootContext for Root {
 
     fn on_queue_ready(&mut self, _: u32) {
         let id = self.id;
-        self.run(|worker, _, _| worker.woken(id));
+        self.run(|worker, proxy, effects| {
+            for peer in worker.woken(id) {
+                worker.gate.hear(peer, proxy, effects);
+            }
+        });
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -77,9 +84,10 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         let Some((lookup, peer)) = self.asked.remove(&token) else { return };
         let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
-        self.run(|worker, now, released| {
-            let answer = read(headers, body_size, most, peer, now);
-            worker.gate.answer(lookup, answer, now, released);
+        self.run(|worker, proxy, effects| {
+            let facts = read(headers, body_size, most, peer, proxy.now);
+            let answer = Answer { facts, retry_after: retry_after() };
+            worker.gate.answer(lookup, &answer, proxy, effects);
         });
         if self.ending && self.retire() {
             let _ = host::done();
@@ -101,13 +109,12 @@ impl Root {
         if let Some(name) = &config.tag.filter_state {
             declare_text(name);
         }
-        let entries = config.cache.entries;
         let site = Rc::new(Site::new(self.id, config));
-        self.loaded = Some(Loaded { site, key });
         worker::with(|worker| {
-            worker.gate.resize(entries);
+            worker.gate.configure(&site.config, &SharedData);
             worker.add_root(self.id);
         });
+        self.loaded = Some(Loaded { site, key });
         self.run(|_, _, _| {});
     }
 
@@ -124,20 +131,23 @@ impl Root {
 
     /// What every callback of the root does around its own business: read the clock, release who waited long enough,
     /// send lookups, count, and see to it that the next tick comes in time.
-    fn run(&mut self, business: impl FnOnce(&mut Worker, Moment, &mut Vec<Release>)) {
+    fn run(&mut self, business: impl FnOnce(&mut Worker, Proxy<'_>, &mut Effects)) {
         let ran = worker::with(|worker| {
-            let now = worker.refresh();
-            let mut released = Vec::new();
-            business(worker, now, &mut released);
-            worker.gate.sweep(now, &mut released);
-            self.send_lookups(worker, now, &mut released);
+            let proxy = worker.proxy();
+            let mut effects = Effects::default();
+            business(worker, proxy, &mut effects);
+            worker.gate.sweep(proxy, &mut effects);
+            self.send_lookups(worker, proxy, &mut effects);
             worker.flush_counters();
-            for release in released {
+            for (queue, peer) in effects.tell {
+                worker::tell(queue, peer);
+            }
+            for release in effects.released {
                 finish(worker, &release);
             }
             let _ = host::act_on(self.id.0);
             worker.gate.next_event().map_or(LONGEST_TICK, |next| {
-                u64::try_from(now.until(next).as_millis()).unwrap_or(LONGEST_TICK).clamp(1, LONGEST_TICK)
+                u64::try_from(proxy.now.until(next).as_millis()).unwrap_or(LONGEST_TICK).clamp(1, LONGEST_TICK)
             })
         });
         let tick = ran.map_or(0, |tick| u32::try_from(tick).unwrap_or(0));
@@ -146,16 +156,20 @@ impl Root {
         }
     }
 
-    fn send_lookups(&mut self, worker: &mut Worker, now: Moment, released: &mut Vec<Release>) {
-        while let Some(lookup) = worker.gate.next_lookup(self.id, now) {
+    fn send_lookups(&mut self, worker: &mut Worker, proxy: Proxy<'_>, effects: &mut Effects) {
+        let queue = worker.queue(self.id);
+        while let Some(lookup) = worker.gate.next_lookup(self.id, queue, proxy, effects) {
             match self.send(&lookup) {
                 Some(token) => {
                     self.asked.insert(token, (lookup.id, lookup.peer));
                 }
-                None => worker.gate.answer(lookup.id, Err(LookupError::NotSent), now, released),
+                None => {
+                    let answer = Answer { facts: Err(LookupError::NotSent), retry_after: None };
+                    worker.gate.answer(lookup.id, &answer, proxy, effects);
+                }
             }
         }
-        if let Some(other) = worker.gate.next_root(now) {
+        if let Some(other) = worker.gate.next_root(proxy.now) {
             worker.wake(other);
         }
     }
@@ -225,6 +239,15 @@ fn read(headers: usize, body_size: usize, most: u32, peer: IpAddr, now: Moment) 
         Some(subject) if subject != peer => Err(LookupError::OtherAddress),
         _ => Ok(reading.assessment),
     }
+}
+
+/// How long the answer to a callout asks callers to wait (RFC 9110 section 10.2.3), at most a day. The form that names a
+/// date is not read: the gate has its own pause where nothing is said.
+fn retry_after() -> Option<Duration> {
+    const DAY: u64 = 86_400;
+    let value = host::header(Headers::CalloutResponse, "retry-after")?;
+    let seconds: u64 = std::str::from_utf8(&value).ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(DAY)))
 }
 
 /// Ends a stream's wait. A stream that is gone needs nothing any more.

@@ -1,9 +1,10 @@
 //! What all contexts of one VM share: the gate, the time, and the ways to wake a root.
 
-use crate::host::{self, Level};
-use gate::{Counter, Gate, Moment, RootId, StreamId};
+use crate::host::{self, Level, SharedData};
+use gate::{Counter, Gate, Moment, Proxy, RootId, StreamId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The state of one worker's VM.
 pub(crate) struct Worker {
@@ -21,6 +22,19 @@ pub(crate) struct Worker {
     metrics: BTreeMap<Counter, u32>,
 }
 
+/// The message by which a worker wakes its own root. Others are addresses.
+const WAKE: &[u8] = &[];
+
+/// Tells the worker with this queue that the lookup of this peer ended.
+pub(crate) fn tell(queue: u32, peer: IpAddr) {
+    let address = match peer {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    // The worker looks again by itself before long, should the message not reach it.
+    let _ = host::put_into_queue(queue, &address.octets());
+}
+
 struct Waker {
     root: RootId,
     queue: u32,
@@ -30,7 +44,7 @@ struct Waker {
 
 thread_local! {
     static WORKER: RefCell<Worker> = RefCell::new(Worker {
-        gate: Gate::new(host::entropy()),
+        gate: Gate::new(host::entropy(), &SharedData),
         now: host::now().unwrap_or_default(),
         tag: Vec::new(),
         response_tags: BTreeMap::new(),
@@ -86,16 +100,30 @@ impl Worker {
         if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root)
             && !waker.rung
         {
-            waker.rung = host::wake_queue(waker.queue).is_ok();
+            waker.rung = host::put_into_queue(waker.queue, WAKE).is_ok();
         }
     }
 
-    /// Takes the messages that woke this root.
-    pub(crate) fn woken(&mut self, root: RootId) {
+    /// Takes the messages that woke this root: the peers whose lookups by other workers ended.
+    pub(crate) fn woken(&mut self, root: RootId) -> Vec<IpAddr> {
+        let mut peers = Vec::new();
         if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root) {
             waker.rung = false;
-            while host::take_from_queue(waker.queue).is_ok() {}
+            while let Ok(message) = host::take_from_queue(waker.queue) {
+                peers.extend(<[u8; 16]>::try_from(message).map(|bytes| Ipv6Addr::from(bytes).to_canonical()));
+            }
         }
+        peers
+    }
+
+    /// The queue by which other workers reach this root.
+    pub(crate) fn queue(&self, root: RootId) -> u32 {
+        self.wakers.values().find(|waker| waker.root == root).map_or(0, |waker| waker.queue)
+    }
+
+    /// The time and the store, for the gate.
+    pub(crate) fn proxy(&mut self) -> Proxy<'static> {
+        Proxy { now: self.refresh(), store: &SharedData }
     }
 
     /// Hands what was counted to the proxy.

@@ -126,8 +126,19 @@ pub struct Api {
     pub timeout: Duration,
     /// The longest answer that is read, in bytes, 1 KiB to 32 MiB.
     pub max_body: u32,
-    /// How many lookups may be in flight at a time, 1 to 64.
+    /// How many lookups may be in flight at a time in the whole proxy, 1 to 64.
     pub concurrency: u8,
+    /// How many lookups may be made.
+    pub budget: Budget,
+}
+
+/// How many lookups may be made in the whole proxy; `None` for as many as it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// From midnight to midnight, UTC.
+    pub per_day: Option<u32>,
+    /// From one full hour to the next, so that a flood of new peers cannot spend the day at once.
+    pub per_hour: Option<u32>,
 }
 
 /// Where the API key comes from.
@@ -157,6 +168,10 @@ pub struct FirstLook {
 pub struct CacheLimits {
     /// How many peers one worker remembers, 1 to 10,000,000.
     pub entries: u32,
+    /// How many peers all workers of the proxy together remember in what they share.
+    pub shared_slots: u32,
+    /// How long facts past their lifetime still decide, while they are learned anew.
+    pub stale: Duration,
     /// How long facts count.
     pub ttl: Ttl,
 }

@@ -1,6 +1,6 @@
 //! Decisions: a verdict, and where it came from. One of them can be explained from its log line alone.
 
-use crate::{Config, Fallback, LookupError, Mode};
+use crate::{Config, Fallback, Halt, LookupError, Mode};
 use evaluator::{Action, Entry, Finding, Findings, Source, Verdict};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -16,12 +16,17 @@ pub enum Reason {
     HeldFull,
     /// The queue of lookups was full.
     QueueFull,
+    /// Criminal IP is not asked at present.
+    Halted(Halt),
 }
 
 impl Reason {
     /// Every reason.
     pub fn all() -> impl Iterator<Item = Reason> {
-        LookupError::all().map(Reason::Lookup).chain([Reason::HoldExpired, Reason::HeldFull, Reason::QueueFull])
+        LookupError::all()
+            .map(Reason::Lookup)
+            .chain([Reason::HoldExpired, Reason::HeldFull, Reason::QueueFull])
+            .chain(Halt::ALL.map(Reason::Halted))
     }
 
     /// The stable code, as metrics and logs write it.
@@ -31,6 +36,7 @@ impl Reason {
             Reason::HoldExpired => "hold_expired",
             Reason::HeldFull => "held_full",
             Reason::QueueFull => "queue_full",
+            Reason::Halted(halt) => halt.code(),
         }
     }
 }
@@ -81,7 +87,7 @@ impl<'s> Decision<'s> {
     /// The decision where there are no facts.
     pub(crate) fn without_facts(fallback: Fallback, reason: Reason) -> Decision<'s> {
         let source = match reason {
-            Reason::Lookup(_) => Source::OnError,
+            Reason::Lookup(_) | Reason::Halted(_) => Source::OnError,
             Reason::HoldExpired | Reason::HeldFull | Reason::QueueFull => Source::FirstLook,
         };
         let action = match fallback {

@@ -15,6 +15,8 @@ pub enum Counter {
     FailedOpen(Reason),
     /// `criminalip_failed_closed_total`: streams refused without facts.
     FailedClosed(Reason),
+    /// `criminalip_dropped_total`: addresses that left the queue of lookups, or were not let in, because it was full.
+    Dropped,
     /// `criminalip_skipped_total`: streams that the gate did not judge.
     Skipped(Skip),
 }
@@ -34,6 +36,7 @@ impl Counter {
             }
             Counter::FailedOpen(reason) => format!("criminalip_failed_open_total;reason={}", reason.code()),
             Counter::FailedClosed(reason) => format!("criminalip_failed_closed_total;reason={}", reason.code()),
+            Counter::Dropped => "criminalip_dropped_total".into(),
             Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
         }
     }
@@ -53,6 +56,7 @@ impl Counter {
             .chain(LookupError::all().map(|error| Counter::Lookup(Some(error))))
             .chain(Reason::all().map(Counter::FailedOpen))
             .chain(Reason::all().map(Counter::FailedClosed))
+            .chain([Counter::Dropped])
             .chain(Skip::ALL.map(Counter::Skipped))
     }
 }

@@ -1,10 +1,11 @@
 //! The time as the gate is told it.
 
 use evaluator::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A point in time in whole milliseconds since the start of 1970, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(u64);
 
 impl Moment {
@@ -32,4 +33,27 @@ impl Moment {
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_unix(i64::try_from(self.0.checked_div(1000).unwrap_or(0)).unwrap_or(i64::MAX))
     }
+
+    /// The number of the day in UTC, since the start of 1970.
+    pub(crate) fn day(self) -> u64 {
+        self.0.checked_div(DAY).unwrap_or(0)
+    }
+
+    /// The number of the hour in UTC, since the start of 1970.
+    pub(crate) fn hour(self) -> u64 {
+        self.0.checked_div(HOUR).unwrap_or(0)
+    }
+
+    /// When this day begins.
+    pub(crate) const fn start_of_day(day: u64) -> Moment {
+        Moment(day.saturating_mul(DAY))
+    }
+
+    /// When this hour begins.
+    pub(crate) const fn start_of_hour(hour: u64) -> Moment {
+        Moment(hour.saturating_mul(HOUR))
+    }
 }
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;

@@ -1,7 +1,7 @@
 //! What a request costs Envoy, with and without us: the same load on Envoys that differ in one thing, the arm.
 //!
-//! Every arm has an Envoy of its own with one worker, kept on one processor; the load comes from another processor.
-//! The arms take turns, round by round, so that whatever else the machine does falls on all of them.
+//! In its turn an arm has an Envoy of its own with one worker, kept on one processor; the load comes from another. The
+//! arms take turns, round by round, so that whatever else the machine does falls on all of them.
 
 mod arm;
 mod load;
@@ -57,35 +57,25 @@ pub async fn run(options: Options) -> Result<()> {
     know_ourselves(&fake).await?;
     let setting =
         Setting { module: envoy::module()?, noop: options.noop, api: fake.address(), service: free_address()? };
-    let mut lanes = Vec::new();
-    for arm in arms {
-        println!("starting {}", arm.name);
-        lanes.push(Lane::start(arm, &setting, processors.proxy).await.with_context(|| format!("arm {}", arm.name))?);
-    }
     let folder = TempDir::new()?;
     let meter = Meter::new(folder.path().join("perf"));
     if !meter.counters() {
         println!("no hardware counters here: CPU time only");
     }
-    // The first round warms up: compiled code, branch predictors, heaps. It does not count.
-    for round in 0..=options.rounds {
-        let name = if round == 0 { "warming up".into() } else { format!("round {round} of {}", options.rounds) };
-        let seconds = if round == 0 { 1 } else { options.seconds };
-        let mut line = format!("{name}, CPU us:");
-        // Nobody is always first, or always after the same neighbour's heat.
-        for turn in 0..lanes.len() {
-            let index = (turn + round as usize) % lanes.len();
-            let Some(lane) = lanes.get_mut(index) else { continue };
-            let sample =
-                lane.turn(&meter, seconds, processors.load).with_context(|| format!("arm {}", lane.arm.name))?;
-            line.push_str(&format!("  {} {:.1}", lane.arm.name, sample.cpu_us));
-            if round > 0 {
-                lane.samples.push(sample);
-            }
+    let mut samples: Vec<(&str, Vec<Sample>)> = arms.iter().map(|arm| (arm.name, Vec::new())).collect();
+    for round in 0..options.rounds as usize {
+        let mut line = format!("round {} of {}, CPU us:", round + 1, options.rounds);
+        for turn in 0..arms.len() {
+            // Nobody is always first.
+            let index = (turn + round) % arms.len();
+            let (Some(arm), Some((name, samples))) = (arms.get(index), samples.get_mut(index)) else { continue };
+            let sample = measure(*arm, &setting, &meter, options.seconds, processors);
+            let sample = sample.await.with_context(|| format!("arm {name}"))?;
+            line.push_str(&format!("  {name} {:.1}", sample.cpu_us));
+            samples.push(sample);
         }
         println!("{line}");
     }
-    let samples: Vec<_> = lanes.into_iter().map(|lane| (lane.arm.name, lane.samples)).collect();
     let summary = Summary::new(meter.counters(), &samples);
     println!("\n{}\n", summary.table());
     if let Some(goals) = summary.goals() {
@@ -104,50 +94,41 @@ impl Options {
     }
 }
 
-/// An arm with its Envoy and its rounds so far.
-struct Lane {
-    arm: Arm,
-    envoy: Envoy,
-    address: SocketAddr,
-    samples: Vec<Sample>,
+/// How long an Envoy is loaded before it is measured, in seconds: for compiled code, heaps and branch predictors.
+const WARM_UP: u32 = 1;
+
+/// One turn of an arm, on an Envoy that is started for it: processes of the same arm differ, by how their memory
+/// happens to lie, and one process for all rounds would make a chance of its start the arm's figure.
+async fn measure(arm: Arm, setting: &Setting, meter: &Meter, seconds: u32, processors: Processors) -> Result<Sample> {
+    let envoy = Envoy::start(Start {
+        envoy: envoy::find()?,
+        bootstrap: (arm.bootstrap)(setting).to_string(),
+        json: true,
+        concurrency: 1,
+        environment: Vec::new(),
+        folder: TempDir::new()?,
+    })
+    .await?;
+    pin(envoy.id(), processors.proxy)?;
+    let address = *envoy.listeners().await?.get(LISTENER).context("the listener is missing")?;
+    eventually(async || prove(arm, &envoy, address).await).await?;
+    let load = |seconds| meter.watch(envoy.id(), &load::words(address, seconds, processors.load));
+    load::read(&load(WARM_UP)?.0)?;
+    let (output, used) = load(seconds)?;
+    Ok(Sample::new(load::read(&output)?, used))
 }
 
-impl Lane {
-    /// Starts the arm's Envoy on one processor, and returns when it has been seen to do its work.
-    async fn start(arm: Arm, setting: &Setting, processor: usize) -> Result<Lane> {
-        let envoy = Envoy::start(Start {
-            envoy: envoy::find()?,
-            bootstrap: (arm.bootstrap)(setting).to_string(),
-            json: true,
-            concurrency: 1,
-            environment: Vec::new(),
-            folder: TempDir::new()?,
-        })
-        .await?;
-        pin(envoy.id(), processor)?;
-        let address = *envoy.listeners().await?.get(LISTENER).context("the listener is missing")?;
-        let lane = Lane { arm, envoy, address, samples: Vec::new() };
-        eventually(async || lane.prove().await).await?;
-        Ok(lane)
+/// Whether the arm does its work.
+async fn prove(arm: Arm, envoy: &Envoy, address: SocketAddr) -> Result<()> {
+    let reply = Ask::new(address, None).path(SEEN_PATH).send().await?;
+    ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+    let tag = reply.header(SEEN_HEADER).unwrap_or_default();
+    match arm.proof {
+        Proof::None => {}
+        Proof::Tag(expected) => ensure!(tag.contains(expected), "the tag is {tag:?}, without {expected:?}"),
+        Proof::Stat(name) => ensure!(envoy.stat(name).await? > 0, "{name} is 0"),
     }
-
-    async fn prove(&self) -> Result<()> {
-        let reply = Ask::new(self.address, None).path(SEEN_PATH).send().await?;
-        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
-        let tag = reply.header(SEEN_HEADER).unwrap_or_default();
-        match self.arm.proof {
-            Proof::None => {}
-            Proof::Tag(expected) => ensure!(tag.contains(expected), "the tag is {tag:?}, without {expected:?}"),
-            Proof::Stat(name) => ensure!(self.envoy.stat(name).await? > 0, "{name} is 0"),
-        }
-        Ok(())
-    }
-
-    fn turn(&self, meter: &Meter, seconds: u32, processor: usize) -> Result<Sample> {
-        let words = load::words(self.address, seconds, processor);
-        let (output, used) = meter.watch(self.envoy.id(), &words)?;
-        Ok(Sample::new(load::read(&output)?, used))
-    }
+    Ok(())
 }
 
 /// Has the stand-in answer for the load generator's address, which Criminal IP would refuse to look up, as it does for

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use host_test::{
     fake::{Answer, Rule, peer},
-    lab::{Lab, MAIN},
+    lab::{Lab, MAIN, plugin},
 };
 use serde_json::json;
 use std::{net::IpAddr, net::Ipv4Addr, time::Duration};
@@ -20,15 +20,12 @@ fn strictness() -> (serde_json::Value, serde_json::Value) {
     (common("allow"), common("deny"))
 }
 
-/// How the stand-in fails, and the reason under which it is to be counted.
+/// How the stand-in fails about one address, and the reason under which it is to be counted.
 fn failures() -> Vec<(Answer, &'static str)> {
     let body = |body: &str| Answer::Raw(200, body.into());
     vec![
-        (Answer::NoCredit, "no_credit"),
-        (Answer::BadKey, "bad_key"),
         (Answer::InvalidAddress, "invalid_address"),
         (Answer::ServerError, "server_error"),
-        (Answer::RateLimited(Some(5)), "rate_limited"),
         (Answer::BadGateway, "server_error"),
         (Answer::Raw(500, Vec::new()), "server_error"),
         (Answer::Raw(503, b"down".into()), "server_error"),
@@ -66,6 +63,12 @@ async fn each_failure_gives_the_configured_answer_under_its_own_reason_and_is_ov
         assert_eq!(lab.fake.calls_about(peer).len(), 1, "{name}");
         *expected.entry(reason).or_default() += 1;
         tried.push((peer, name));
+        // A success in between, or the circuit breaker would open.
+        let other: IpAddr = Ipv4Addr::new(198, 51, 100, 100 + index).into();
+        assert_eq!(
+            lab.ask(other).send().await?.upstream()?.header("x-criminalip"),
+            ["verdict=allow, score=20, source=api"]
+        );
     }
     for (reason, count) in expected {
         lab.wait_for_metric(&format!("criminalip_lookups_total;outcome={reason}"), count).await?;
@@ -82,6 +85,74 @@ async fn each_failure_gives_the_configured_answer_under_its_own_reason_and_is_ov
         assert_eq!(lab.fake.calls_about(peer).len(), 2, "{name}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn what_criminal_ip_says_about_the_key_stops_all_lookups_until_the_configuration_changes() -> Result<()> {
+    for (answer, reason) in [(Answer::NoCredit, "no_credit"), (Answer::BadKey, "bad_key")] {
+        let mut lab = Lab::with(json!({"on_error": "deny"})).following().workers(2).start().await?;
+        lab.fake.tell(Rule::answer(answer).times(1));
+        assert_eq!(lab.ask(peer::CLEAN).send().await?.status.as_u16(), 403);
+        lab.wait_for_metric(&format!("criminalip_failed_closed_total;reason={reason}"), 1).await?;
+        let others: Vec<IpAddr> = (1..=8).map(|last| Ipv4Addr::new(198, 51, 100, last).into()).collect();
+        for other in &others {
+            assert_eq!(lab.ask(*other).send().await?.status.as_u16(), 403, "{reason}");
+        }
+        lab.wait_for_metric(&format!("criminalip_failed_closed_total;reason=halted_{reason}"), 8).await?;
+        assert_eq!(lab.fake.calls().len(), 1, "{reason}");
+
+        lab.update(plugin(json!({"on_error": "deny", "deny": {"status": 451}})).to_string())?;
+        lab.envoy.wait_for_stat("listener_manager.lds.update_success", 2).await?;
+        lab.refresh().await?;
+        for other in others {
+            host_test::eventually(async || {
+                let tags = lab.ask(other).send().await?.upstream()?;
+                anyhow::ensure!(tags.header("x-criminalip")[0].starts_with("verdict=allow, score=20"), "{tags:?}");
+                Ok(())
+            })
+            .await?;
+        }
+        assert_eq!(lab.fake.calls().len(), 9, "{reason}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_obeyed_for_as_long_as_the_answer_says() -> Result<()> {
+    let lab = Lab::with(json!({})).start().await?;
+    lab.fake.tell(Rule::answer(Answer::RateLimited(Some(2))).times(1));
+    assert_eq!(
+        lab.ask(peer::CLEAN).send().await?.upstream()?.header("x-criminalip"),
+        ["verdict=allow, source=on_error"]
+    );
+    host_test::eventually(async || {
+        let tags = lab.ask(peer::TOR).send().await?.upstream()?;
+        anyhow::ensure!(tags.header("x-criminalip")[0].starts_with("verdict=tag"), "{tags:?}");
+        Ok(())
+    })
+    .await?;
+    let calls = lab.fake.calls();
+    assert_eq!(calls.len(), 2, "nobody asked meanwhile");
+    assert!(calls[1].at - calls[0].at >= Duration::from_secs(2), "{calls:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_five_failures_in_a_row_lookups_stop_until_one_succeeds() -> Result<()> {
+    let lab = Lab::with(json!({})).workers(2).start().await?;
+    lab.fake.tell(Rule::answer(Answer::ServerError).times(5));
+    let ask = async |last| anyhow::Ok(lab.ask(Ipv4Addr::new(198, 51, 100, last).into()).send().await?.upstream()?);
+    for last in 0..9 {
+        assert_eq!(ask(last).await?.header("x-criminalip"), ["verdict=allow, source=on_error"]);
+    }
+    assert_eq!(lab.fake.calls().len(), 5);
+    lab.wait_for_metric("criminalip_failed_open_total;reason=breaker_open", 4).await?;
+    host_test::eventually(async || {
+        let tags = ask(9).await?;
+        anyhow::ensure!(tags.header("x-criminalip")[0].starts_with("verdict=allow, score=20"), "{tags:?}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

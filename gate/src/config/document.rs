@@ -7,7 +7,9 @@ use super::mistake::{At, MistakeKind, Mistakes};
 use super::networks::{lists, scope};
 use super::rules::{DIRECTION, policy};
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, STATE_NAME, VARIABLE};
-use super::{Api, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, TagPlaces, Ttl};
+use super::{
+    Api, Budget, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, TagPlaces, Ttl,
+};
 use evaluator::Profile;
 use std::time::Duration;
 
@@ -97,6 +99,7 @@ fn api(keys: &mut Keys<'_>) -> Option<Api> {
     let timeout = keys.or("timeout", TIMEOUT, "5s");
     let max_body = keys.or("max_body", BODY, "4MiB");
     let concurrency = keys.or("concurrency", Whole { least: 1_u8, most: 64 }, 1);
+    let budget = keys.section("budget", budget);
     Some(Api {
         cluster: cluster?,
         authority: authority?,
@@ -109,7 +112,16 @@ fn api(keys: &mut Keys<'_>) -> Option<Api> {
         timeout: timeout?,
         max_body: max_body?,
         concurrency: concurrency?,
+        budget: budget?,
     })
+}
+
+fn budget(keys: &mut Keys<'_>) -> Option<Budget> {
+    const LOOKUPS: OrNull<Whole<u32>> = OrNull(Whole { least: 0, most: 1_000_000_000 });
+    let per_day = keys.or("per_day", LOOKUPS, Json::Null);
+    let per_hour = keys.or("per_hour", LOOKUPS, Json::Null);
+    let (per_day, per_hour) = (per_day?, per_hour?);
+    Some(Budget { per_day, per_hour: per_hour.or(per_day.map(|per_day| per_day.div_ceil(4))) })
 }
 
 fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {
@@ -122,8 +134,10 @@ fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {
 
 fn cache(keys: &mut Keys<'_>) -> Option<CacheLimits> {
     let entries = keys.or("entries", Whole { least: 1, most: 10_000_000 }, 100_000);
+    let shared_slots = keys.or("shared_slots", Whole { least: 4, most: 1_000_000 }, 16_384);
     let ttl = keys.section("ttl", ttl);
-    Some(CacheLimits { entries: entries?, ttl: ttl? })
+    let stale = keys.or("stale", Span { least: Duration::ZERO, most: Duration::from_secs(30 * 86_400) }, "24h");
+    Some(CacheLimits { entries: entries?, shared_slots: shared_slots?, stale: stale?, ttl: ttl? })
 }
 
 fn ttl(keys: &mut Keys<'_>) -> Option<Ttl> {

@@ -1,0 +1,107 @@
+//! What goes into a gate and what comes out: streams, roots, answers; decisions, lookups, releases.
+
+use crate::{Config, Decision, LookupError, LookupId, Moment, Skip, Store};
+use evaluator::{Assessment, Needs};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Names a stream: the proxy's context id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
+/// Names one loaded configuration in the worker: the proxy's root context id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RootId(pub u32);
+
+/// One loaded configuration. Several can be live in one worker: other listeners, or the one before an update.
+#[derive(Debug)]
+pub struct Site {
+    /// Its root context.
+    pub root: RootId,
+    /// What the operator wrote.
+    pub config: Config,
+    /// What its rules look at.
+    pub needs: Needs,
+}
+
+impl Site {
+    /// A configuration loaded by this root.
+    pub fn new(root: RootId, config: Config) -> Site {
+        let needs = config.policy.needs();
+        Site { root, config, needs }
+    }
+}
+
+/// What the gate needs of the proxy in callbacks that may ask or answer.
+#[derive(Clone, Copy)]
+pub struct Proxy<'p> {
+    /// The time.
+    pub now: Moment,
+    /// What the workers share.
+    pub store: &'p dyn Store,
+}
+
+/// What is known about a peer without waiting.
+#[derive(Debug, PartialEq)]
+pub enum Consulted<'s> {
+    /// The peer is none of the gate's business.
+    Skip(Skip),
+    /// Lists or facts decide.
+    Decided(Decision<'s>),
+    /// Stale facts decide: [`Gate::refresh`](crate::Gate::refresh) them.
+    Stale(Decision<'s>),
+    /// Nothing is known in this worker: [`Gate::admit`](crate::Gate::admit) the stream.
+    Unknown,
+}
+
+/// What becomes of a stream whose peer is unknown.
+#[derive(Debug, PartialEq)]
+pub enum Admitted {
+    /// It waits. Exactly one [`Release`] will name it, unless it [`leaves`](crate::Gate::leave) first.
+    Held,
+    /// It does not wait.
+    Decided(Decision<'static>),
+}
+
+/// A stream whose wait is over.
+#[derive(Debug)]
+pub struct Release {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its peer.
+    pub peer: IpAddr,
+    /// The configuration it arrived under.
+    pub site: Rc<Site>,
+    /// What to do with it.
+    pub decision: Decision<'static>,
+}
+
+/// A lookup to send now.
+#[derive(Debug)]
+pub struct Lookup {
+    /// To be handed back with the answer.
+    pub id: LookupId,
+    /// The address to ask about.
+    pub peer: IpAddr,
+    /// The configuration that says how to ask.
+    pub site: Rc<Site>,
+}
+
+/// The end of a lookup.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The facts, or why there are none.
+    pub facts: Result<Assessment, LookupError>,
+    /// How long Criminal IP asks callers to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What follows from an event, for the proxy to do.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Streams whose wait is over.
+    pub released: Vec<Release>,
+    /// Queues of other workers, and the peer that they are to [`hear`](crate::Gate::hear) of.
+    pub tell: Vec<(u32, IpAddr)>,
+}

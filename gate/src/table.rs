@@ -1,0 +1,145 @@
+//! The table: what the workers of one proxy know about peers, in a fixed number of shared values.
+//!
+//! The proxy cannot delete a value, so there is none per address: an address has its place in one of the buckets, and a
+//! bucket names the addresses that are in it. A collision is a miss or evicts an older fact, never a mix-up.
+
+use crate::cache::Fact;
+use crate::store::{self, Store};
+use foldhash::quality::FixedState;
+use serde::{Deserialize, Serialize};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+/// The facts that one bucket has room for.
+const BUCKET: usize = 4;
+
+#[derive(Serialize, Deserialize)]
+struct Slot {
+    peer: IpAddr,
+    fact: Fact,
+}
+
+/// Where an address is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    hasher: FixedState,
+    buckets: u64,
+}
+
+impl Table {
+    /// A table for this many facts. All workers of a proxy use the seed that the first of them chose.
+    pub(crate) fn new(slots: u32, seed: u64) -> Table {
+        let mut table = Table { hasher: FixedState::with_seed(seed), buckets: 1 };
+        table.resize(slots);
+        table
+    }
+
+    /// Changes the number of facts. Those whose bucket moves are forgotten.
+    pub(crate) fn resize(&mut self, slots: u32) {
+        self.buckets = u64::from(slots).div_ceil(BUCKET as u64).max(1);
+    }
+
+    /// What the proxy knows about this peer.
+    pub(crate) fn get(&self, store: &dyn Store, peer: IpAddr) -> Option<Fact> {
+        let (value, _) = store.read(&self.key(peer))?;
+        decode(&value).into_iter().find(|slot| slot.peer == peer).map(|slot| slot.fact)
+    }
+
+    /// Remembers a fact for all workers, in the place of an older one about the peer, or of the oldest in the bucket.
+    pub(crate) fn put(&self, store: &dyn Store, peer: IpAddr, fact: &Fact) {
+        store::change(store, &self.key(peer), |value| {
+            let mut slots = value.map(decode).unwrap_or_default();
+            slots.retain(|slot| slot.peer != peer);
+            slots.sort_by_key(|slot| std::cmp::Reverse(slot.fact.learned()));
+            slots.truncate(BUCKET.saturating_sub(1));
+            slots.push(Slot { peer, fact: *fact });
+            (postcard::to_allocvec(&slots).ok(), ())
+        });
+    }
+
+    /// The number is the layout's: a module that writes another layout uses other keys.
+    fn key(&self, peer: IpAddr) -> String {
+        let bucket = self.hasher.hash_one(peer).checked_rem(self.buckets).unwrap_or(0);
+        format!("portcullis/facts/1/{bucket}")
+    }
+}
+
+/// The seed that all workers of the proxy share: whichever worker comes first chooses.
+pub(crate) fn shared_seed(store: &dyn Store, random: u64) -> u64 {
+    const KEY: &str = "portcullis/seed/1";
+    let seed = store::change(store, KEY, |value| match value.and_then(|value| value.try_into().ok()) {
+        Some(seed) => (None, u64::from_le_bytes(seed)),
+        None => (Some(random.to_le_bytes().to_vec()), random),
+    });
+    seed.unwrap_or(random)
+}
+
+/// A bucket that cannot be read is empty: facts can be learned again.
+fn decode(value: &[u8]) -> Vec<Slot> {
+    postcard::from_bytes(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LookupError;
+    use crate::store::memory::Memory;
+    use evaluator::Timestamp;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn peer(number: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(number).into()
+    }
+
+    fn fact(at: u32) -> Fact {
+        Fact::Failed { at: Timestamp::from_unix(at.into()), error: LookupError::Reset }
+    }
+
+    #[test]
+    fn the_workers_of_a_proxy_agree_on_the_seed_of_the_first() {
+        let store = Memory::default();
+        assert_eq!((shared_seed(&store, 5), shared_seed(&store, 6)), (5, 5));
+    }
+
+    #[test]
+    fn a_bucket_keeps_the_newest_facts_and_never_mixes_peers_up() {
+        let (store, table) = (Memory::default(), Table::new(4, 1));
+        for number in 0..10 {
+            table.put(&store, peer(number), &fact(number));
+        }
+        table.put(&store, peer(9), &fact(99));
+        let kept: Vec<_> = (0..10).filter_map(|number| table.get(&store, peer(number))).collect();
+        assert_eq!(kept, [fact(6), fact(7), fact(8), fact(99)]);
+        assert_eq!(store.keys(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn invariant_6_whatever_is_put_in_the_keys_are_bounded_and_answers_are_about_the_peer(
+            puts in proptest::collection::vec((0u32..200, 0u32..1000), 0..400),
+        ) {
+            let (store, table) = (Memory::default(), Table::new(64, 3));
+            let mut last = BTreeMap::new();
+            for (number, at) in puts {
+                table.put(&store, peer(number), &fact(at));
+                last.insert(number, fact(at));
+                prop_assert_eq!(table.get(&store, peer(number)), Some(fact(at)));
+            }
+            prop_assert!(store.keys() <= 16);
+            for number in 0..200 {
+                let known = table.get(&store, peer(number));
+                prop_assert!(known.is_none() || known == last.get(&number).copied());
+            }
+        }
+
+        #[test]
+        fn a_bucket_of_anything_is_no_fact_and_can_be_written(bytes: Vec<u8>) {
+            let (store, table) = (Memory::default(), Table::new(4, 1));
+            let _ = store.write(&table.key(peer(1)), &bytes, None);
+            let _ = table.get(&store, peer(1));
+            table.put(&store, peer(1), &fact(7));
+            prop_assert_eq!(table.get(&store, peer(1)), Some(fact(7)));
+        }
+    }
+}
