@@ -44,6 +44,14 @@ pub(crate) enum Buffer {
     PluginConfiguration = 7,
 }
 
+/// Kinds of metrics of the ABI.
+#[derive(Clone, Copy)]
+pub(crate) enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+    Histogram = 2,
+}
+
 /// Writes a line to the proxy's log.
 pub(crate) fn log(level: Level, line: &str) {
     // SAFETY: the pointer and length are of one live string.
@@ -209,19 +217,24 @@ impl Store for SharedData {
     }
 }
 
-/// Defines a counter of the proxy.
-pub(crate) fn define_counter(name: &str) -> Result<u32, Status> {
-    const COUNTER: u32 = 0;
+/// Defines a metric of the proxy.
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Status> {
     let mut metric = 0;
     // SAFETY: the name is one live slice and the other pointer is to a live u32.
-    check(unsafe { abi::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut metric) })?;
+    check(unsafe { abi::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut metric) })?;
     Ok(metric)
 }
 
-/// Adds to a counter of the proxy.
-pub(crate) fn add_to_counter(metric: u32, count: u64) -> Result<(), Status> {
+/// Adds to a counter or a gauge of the proxy; to a gauge also what is less than nothing.
+pub(crate) fn add_to_metric(metric: u32, more: i64) -> Result<(), Status> {
     // SAFETY: no pointers.
-    check(unsafe { abi::proxy_increment_metric(metric, i64::try_from(count).unwrap_or(i64::MAX)) })
+    check(unsafe { abi::proxy_increment_metric(metric, more) })
+}
+
+/// Sets a gauge of the proxy, or gives a histogram one more value.
+pub(crate) fn record_metric(metric: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_record_metric(metric, value) })
 }
 
 /// Calls one of the proxy's own functions.
@@ -333,6 +346,7 @@ mod abi {
         ) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
         pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
+        pub(super) fn proxy_record_metric(metric: u32, value: u64) -> u32;
         pub(super) fn proxy_call_foreign_function(
             name: *const u8,
             size: usize,

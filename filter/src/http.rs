@@ -78,14 +78,9 @@ impl Http {
                 let proxy = worker.proxy();
                 connection.now = proxy.now.timestamp();
                 let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, proxy);
-                if let Some(root) = worker.gate.next_root(proxy.now) {
-                    worker.wake(root);
-                }
+                worker.wake(self.site.root);
                 match admitted {
-                    Admitted::Held => {
-                        worker.wake(self.site.root);
-                        return Action::Pause;
-                    }
+                    Admitted::Held => return Action::Pause,
                     Admitted::Decided(decision) => decision,
                 }
             }

@@ -18,6 +18,14 @@ use std::time::Duration;
 /// The longest time between two ticks: how far behind the time of the warm path may be.
 const LONGEST_TICK: u64 = 1000;
 
+/// The shortest time between two ticks.
+const SHORTEST_TICK: u64 = 1;
+
+/// How many streams one callback releases; the others follow in the next turn of the proxy's event loop. Envoy carries
+/// releases out after the callback, one inside the other where a stream ends at once: hundreds would overflow the VM's
+/// stack, and a trap would end all of them.
+const RELEASES_AT_ONCE: usize = 16;
+
 /// How many mistakes of one configuration the log names one by one.
 const MISTAKES_LOGGED: usize = 100;
 
@@ -100,6 +108,15 @@ impl Context for Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        worker::with(|worker| {
+            worker.remove_root(self.id);
+            worker.leave_gauges();
+        });
+    }
+}
+
 impl Root {
     pub(crate) fn new(id: u32) -> Root {
         Root { id: RootId(id), loaded: None, asked: BTreeMap::new(), tick: 0, ending: false }
@@ -138,16 +155,24 @@ impl Root {
             business(worker, proxy, &mut effects);
             worker.gate.sweep(proxy, &mut effects);
             self.send_lookups(worker, proxy, &mut effects);
-            worker.flush_counters();
+            worker.flush_metrics(&effects.took);
             for (queue, peer) in effects.tell {
                 worker::tell(queue, peer);
             }
-            for release in effects.released {
+            worker.releases.extend(effects.released);
+            let batch = worker.releases.len().min(RELEASES_AT_ONCE);
+            for release in worker.releases.drain(..batch).collect::<Vec<_>>() {
                 finish(worker, &release);
             }
             let _ = host::act_on(self.id.0);
+            if let Some(root) = worker.releases.front().map(|next| next.site.root) {
+                worker.wake(root);
+                return SHORTEST_TICK;
+            }
             worker.gate.next_event().map_or(LONGEST_TICK, |next| {
-                u64::try_from(proxy.now.until(next).as_millis()).unwrap_or(LONGEST_TICK).clamp(1, LONGEST_TICK)
+                u64::try_from(proxy.now.until(next).as_millis())
+                    .unwrap_or(LONGEST_TICK)
+                    .clamp(SHORTEST_TICK, LONGEST_TICK)
             })
         });
         let tick = ran.map_or(0, |tick| u32::try_from(tick).unwrap_or(0));

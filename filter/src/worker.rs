@@ -1,10 +1,11 @@
 //! What all contexts of one VM share: the gate, the time, and the ways to wake a root.
 
-use crate::host::{self, Level, SharedData};
-use gate::{Counter, Gate, Moment, Proxy, RootId, StreamId};
+use crate::host::{self, Level, MetricKind, SharedData};
+use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 /// The state of one worker's VM.
 pub(crate) struct Worker {
@@ -15,11 +16,13 @@ pub(crate) struct Worker {
     pub(crate) tag: Vec<u8>,
     /// Tags for responses, where `tag.response_header` asks for them.
     pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
+    /// Streams whose wait is over, and which are to be told.
+    pub(crate) releases: VecDeque<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
     nonce: u64,
     /// Live roots by the number of their queue's name. Numbers are used again, since queues cannot be deleted.
     wakers: BTreeMap<u32, Waker>,
-    metrics: BTreeMap<Counter, u32>,
+    metrics: BTreeMap<Metric, u32>,
 }
 
 /// The message by which a worker wakes its own root. Others are addresses.
@@ -48,6 +51,7 @@ thread_local! {
         now: host::now().unwrap_or_default(),
         tag: Vec::new(),
         response_tags: BTreeMap::new(),
+        releases: VecDeque::new(),
         nonce: host::entropy(),
         wakers: BTreeMap::new(),
         metrics: BTreeMap::new(),
@@ -126,20 +130,44 @@ impl Worker {
         Proxy { now: self.refresh(), store: &SharedData }
     }
 
-    /// Hands what was counted to the proxy.
-    pub(crate) fn flush_counters(&mut self) {
-        let metrics = &mut self.metrics;
-        self.gate.counters.take(|counter, count| {
-            let metric = match metrics.get(&counter) {
-                Some(metric) => Ok(*metric),
-                // Once a counter and VM: every definition of a name takes memory of the proxy.
-                None => host::define_counter(&counter.name()).inspect(|metric| {
-                    metrics.insert(counter, *metric);
-                }),
-            };
-            if let Err(status) = metric.and_then(|metric| host::add_to_counter(metric, count)) {
-                host::log(Level::Warn, &format!("portcullis: cannot count {}: {status}", counter.name()));
-            }
-        });
+    /// Hands what was counted and measured to the proxy.
+    pub(crate) fn flush_metrics(&mut self, took: &[(Histogram, Duration)]) {
+        let Worker { gate, metrics, .. } = self;
+        let proxy = Proxy { now: self.now, store: &SharedData };
+        gate.measure(proxy, &mut |metric, sample| report(metrics, metric, sample));
+        for (histogram, time) in took {
+            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            report(metrics, Metric::Histogram(*histogram), Sample::Record(millis));
+        }
+    }
+
+    /// Takes this VM's part out of the proxy's gauges if no root is left.
+    pub(crate) fn leave_gauges(&mut self) {
+        if self.wakers.is_empty() {
+            let Worker { gate, metrics, .. } = self;
+            gate.measure_no_more(&mut |metric, sample| report(metrics, metric, sample));
+        }
+    }
+}
+
+fn report(metrics: &mut BTreeMap<Metric, u32>, metric: Metric, sample: Sample) {
+    let kind = match metric {
+        Metric::Counter(_) => MetricKind::Counter,
+        Metric::Gauge(_) => MetricKind::Gauge,
+        Metric::Histogram(_) => MetricKind::Histogram,
+    };
+    let id = match metrics.get(&metric) {
+        Some(id) => Ok(*id),
+        // Once a metric and VM: every definition of a name takes memory of the proxy.
+        None => host::define_metric(kind, &metric.name()).inspect(|id| {
+            metrics.insert(metric, *id);
+        }),
+    };
+    let reported = id.and_then(|id| match sample {
+        Sample::Add(more) => host::add_to_metric(id, more),
+        Sample::Record(value) => host::record_metric(id, value),
+    });
+    if let Err(status) = reported {
+        host::log(Level::Warn, &format!("portcullis: cannot report {}: {status}", metric.name()));
     }
 }

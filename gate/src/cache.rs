@@ -1,21 +1,24 @@
 //! The worker's own memory of peers: assessments and, for a short while, lookups that failed. Never verdicts.
 
-use crate::{CacheLimits, LookupError};
-use evaluator::{Assessment, Timestamp};
+use crate::{CacheLimits, Config, LookupError};
+use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
-use quick_cache::{
-    UnitWeighter,
-    unsync::{self, DefaultLifecycle},
-};
+use quick_cache::{Lifecycle, UnitWeighter, unsync};
 use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// What is remembered about one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fact {
     /// What Criminal IP said.
-    Known(Assessment),
+    Known {
+        /// The facts.
+        assessment: Assessment,
+        /// How many times in a row something that speaks against the peer was found again.
+        again: u8,
+    },
     /// The last lookup failed; it is not repeated until `cache.ttl.error` has passed.
     Failed {
         /// When it failed.
@@ -29,7 +32,7 @@ impl Fact {
     /// When this was learned.
     pub(crate) fn learned(&self) -> Timestamp {
         match self {
-            Fact::Known(assessment) => assessment.learned,
+            Fact::Known { assessment, .. } => assessment.learned,
             Fact::Failed { at, .. } => *at,
         }
     }
@@ -37,6 +40,28 @@ impl Fact {
     /// Seconds since this was learned.
     pub(crate) fn age(&self, now: Timestamp) -> u32 {
         now.seconds_since(self.learned())
+    }
+
+    /// The fact that a new assessment becomes, after what was known before.
+    pub(crate) fn after(before: Option<Fact>, assessment: Assessment) -> Fact {
+        let again = match before {
+            Some(Fact::Known { assessment: before, again })
+                if before.class() != Class::Clean && assessment.class() != Class::Clean =>
+            {
+                again.saturating_add(1)
+            }
+            _ => 0,
+        };
+        Fact::Known { assessment, again }
+    }
+
+    /// How long the fact counts for a stream that it leads to this action.
+    pub(crate) fn lifetime(&self, config: &Config, action: Action) -> Duration {
+        match self {
+            Fact::Known { again, .. } if action == Action::Deny => config.block.lifetime(*again),
+            Fact::Known { assessment, .. } => config.cache.ttl.for_class(assessment.class()),
+            Fact::Failed { .. } => config.cache.ttl.error,
+        }
     }
 }
 
@@ -51,15 +76,23 @@ pub(crate) enum Freshness {
     Expired,
 }
 
+impl Remembered {
+    /// A fact just learned.
+    pub(crate) fn new(fact: Fact) -> Remembered {
+        Remembered { fact, refresh_failed: Timestamp::from_unix(0) }
+    }
+}
+
 /// A bounded map from address to fact. Eviction resists scans: an address seen once goes before one seen often.
 pub(crate) struct Cache {
-    facts: unsync::Cache<[u8; 16], Remembered, UnitWeighter, FixedState>,
+    facts: unsync::Cache<[u8; 16], Remembered, UnitWeighter, FixedState, CountEvictions>,
     hasher: FixedState,
 }
 
+/// A fact in the cache.
 #[derive(Clone, Copy)]
-struct Remembered {
-    fact: Fact,
+pub(crate) struct Remembered {
+    pub(crate) fact: Fact,
     /// When a lookup to learn the fact anew last failed.
     refresh_failed: Timestamp,
 }
@@ -68,62 +101,66 @@ impl Cache {
     /// An empty cache for at most `entries` peers. The seed keeps outsiders from choosing addresses that collide.
     pub(crate) fn new(entries: u32, seed: u64) -> Cache {
         let hasher = FixedState::with_seed(seed);
-        let lifecycle = DefaultLifecycle::default();
-        Cache { facts: unsync::Cache::with(0, u64::from(entries), UnitWeighter, hasher.clone(), lifecycle), hasher }
+        let facts = unsync::Cache::with(0, u64::from(entries), UnitWeighter, hasher.clone(), CountEvictions);
+        Cache { facts, hasher }
     }
 
-    /// Changes the limit; what no longer fits is evicted.
-    pub(crate) fn resize(&mut self, entries: u32) {
+    /// Changes the limit. Returns how many peers are evicted because they no longer fit.
+    pub(crate) fn resize(&mut self, entries: u32) -> u64 {
+        let before = self.len();
         if self.facts.capacity() != u64::from(entries) {
             self.facts.set_capacity(u64::from(entries));
         }
+        u64::try_from(before.saturating_sub(self.len())).unwrap_or(u64::MAX)
     }
 
-    /// What is remembered about this peer and still worth something, and how much.
-    pub(crate) fn get(&self, peer: IpAddr, limits: &CacheLimits, now: Timestamp) -> Option<(&Fact, Freshness)> {
-        let remembered = self.facts.get(&key(peer))?;
-        match self.freshness(peer, &remembered.fact, limits, now) {
-            Freshness::Expired => None,
-            // A failed refresh is not repeated at once.
-            Freshness::Stale
-                if u64::from(now.seconds_since(remembered.refresh_failed)) < limits.ttl.error.as_secs() =>
-            {
-                Some((&remembered.fact, Freshness::Fresh))
-            }
-            freshness => Some((&remembered.fact, freshness)),
-        }
+    /// What is remembered about this peer, whatever it is worth.
+    pub(crate) fn get(&self, peer: IpAddr) -> Option<&Remembered> {
+        self.facts.get(&key(peer))
     }
 
-    /// How far a fact about this peer can be relied on. The lifetime is shorter by up to a tenth, by address, so that
-    /// facts learned together do not all end together.
-    pub(crate) fn freshness(&self, peer: IpAddr, fact: &Fact, limits: &CacheLimits, now: Timestamp) -> Freshness {
+    /// How far a fact about this peer can be relied on that counts this long.
+    pub(crate) fn freshness(
+        &self,
+        peer: IpAddr,
+        remembered: &Remembered,
+        lifetime: Duration,
+        limits: &CacheLimits,
+        now: Timestamp,
+    ) -> Freshness {
+        let Remembered { fact, refresh_failed } = remembered;
         let age = u64::from(fact.age(now));
-        let Fact::Known(assessment) = fact else {
-            return if age < limits.ttl.error.as_secs() { Freshness::Fresh } else { Freshness::Expired };
-        };
-        let full = limits.ttl.for_class(assessment.class()).as_secs();
+        let full = lifetime.as_secs();
+        if let Fact::Failed { .. } = fact {
+            return if age < full { Freshness::Fresh } else { Freshness::Expired };
+        }
+        // Shorter by up to a tenth, by address, so that facts learned together do not all end together.
         let tenth = full.checked_div(10).unwrap_or(0);
         if age < full.saturating_sub(tenth) || age < full.saturating_sub(self.share_of(tenth, peer)) {
             Freshness::Fresh
-        } else if age < full.saturating_add(limits.stale.as_secs()) {
-            Freshness::Stale
-        } else {
+        } else if age >= full.saturating_add(limits.stale.as_secs()) {
             Freshness::Expired
+        } else if u64::from(now.seconds_since(*refresh_failed)) < limits.ttl.error.as_secs() {
+            // A failed refresh is not repeated at once.
+            Freshness::Fresh
+        } else {
+            Freshness::Stale
         }
     }
 
-    /// Remembers a fact in the place of an older one.
-    pub(crate) fn insert(&mut self, peer: IpAddr, fact: Fact) {
-        self.facts.insert(key(peer), Remembered { fact, refresh_failed: Timestamp::from_unix(0) });
+    /// Remembers a fact in the place of an older one. Returns how many other peers are evicted to make room.
+    pub(crate) fn insert(&mut self, peer: IpAddr, fact: Fact) -> u64 {
+        let mut evicted = 0;
+        let remembered = Remembered { fact, refresh_failed: Timestamp::from_unix(0) };
+        self.facts.insert_with_lifecycle(key(peer), remembered, &mut evicted);
+        evicted
     }
 
-    /// Notes that a fact could not be learned anew. `false` when nothing was known about the peer.
-    pub(crate) fn refresh_failed(&mut self, peer: IpAddr, limits: &CacheLimits, now: Timestamp) -> bool {
-        let known = matches!(self.get(peer, limits, now), Some((Fact::Known(_), _)));
-        if let Some(mut remembered) = self.facts.get_mut(&key(peer)).filter(|_| known) {
+    /// Notes that the fact about this peer could not be learned anew.
+    pub(crate) fn refresh_failed(&mut self, peer: IpAddr, now: Timestamp) {
+        if let Some(mut remembered) = self.facts.get_mut(&key(peer)) {
             remembered.refresh_failed = now;
         }
-        known
     }
 
     /// How many peers are remembered.
@@ -135,6 +172,17 @@ impl Cache {
     fn share_of(&self, whole: u64, peer: IpAddr) -> u64 {
         let byte = self.hasher.hash_one(peer) & 0xff;
         whole.saturating_mul(byte).checked_div(256).unwrap_or(0)
+    }
+}
+
+/// Counts what a request to the cache evicts.
+struct CountEvictions;
+
+impl Lifecycle<[u8; 16], Remembered> for CountEvictions {
+    type RequestState = u64;
+
+    fn on_evict(&self, evicted: &mut u64, _: [u8; 16], _: Remembered) {
+        *evicted = evicted.saturating_add(1);
     }
 }
 

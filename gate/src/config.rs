@@ -40,6 +40,8 @@ pub struct Config {
     pub cache: CacheLimits,
     /// The operator's rules, followed by those of the profile.
     pub policy: Policy,
+    /// How long a peer that the policy denies stays denied.
+    pub block: Block,
     /// The profile that the last rules of the policy come from; `None` where the operator's rules are all.
     pub profile: Option<Profile>,
     /// Which addresses are looked up at all.
@@ -70,6 +72,25 @@ impl Config {
     /// ```
     pub fn parse(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
         document::read(bytes)
+    }
+}
+
+/// How long facts count that a policy denies a peer for: longer each time that they are found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The first time.
+    pub ttl: Duration,
+    /// How many times as long each time after, 1 to 10.
+    pub factor: u32,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Block {
+    /// How long the facts count that were found again so many times.
+    pub fn lifetime(&self, again: u8) -> Duration {
+        let times = self.factor.checked_pow(u32::from(again)).unwrap_or(u32::MAX);
+        self.ttl.saturating_mul(times).min(self.max)
     }
 }
 

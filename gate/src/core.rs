@@ -1,17 +1,18 @@
 //! The gate of one worker: consults what is known, admits streams that must wait, hands out lookups, and releases every
 //! stream exactly once.
 
-use crate::cache::{Cache, Fact, Freshness};
-use crate::events::{Admitted, Answer, Consulted, Effects, Lookup, Proxy, Release, RootId, Site, StreamId};
-use crate::ledger::{self, Ask, End, Grant};
+use crate::cache::{Cache, Fact, Freshness, Remembered};
+use crate::events::{Admitted, Answer, Consulted, Effects, Lookup, Proxy, RootId, Site, StreamId};
+use crate::ledger::{self, Ask, End, Grant, Outcome};
+use crate::metrics::{Counters, Gauges};
 use crate::table::{Table, shared_seed};
-use crate::waiter::{OwnedConnection, Waiter};
-use crate::wanted::{State, WantedList};
+use crate::waiter::{OwnedConnection, Waiter, Waiters};
+use crate::wanted::{ASK_AGAIN, State, WantedList};
 use crate::{
-    Config, Counter, Counters, Decision, LookupError, LookupId, Moment, Priority, Reason, Skip, Store, WorkerId,
+    Budget, Config, Counter, Decision, Found, Histogram, LookupError, LookupId, Moment, Priority, Reason, Skip, Store,
+    WorkerId,
 };
 use evaluator::{Action, AnswerError, Connection, Source, Timestamp};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct Gate {
     cache: Cache,
     table: Table,
     wanted: WantedList,
-    waiters: BTreeMap<StreamId, Waiter>,
+    waiters: Waiters,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -30,14 +31,14 @@ pub struct Gate {
     ask_again: Moment,
     /// Whether other workers may know this one as waiting.
     listed: bool,
-    /// What was counted since the proxy last took it.
-    pub counters: Counters,
+    counters: Counters,
+    gauges: Gauges,
+    /// The budget that the gauges speak of: that of the configuration that was loaded last.
+    budget: Budget,
 }
 
 /// How much later than its own time-out an answer may come before the lookup counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
-/// When a worker that waits for a lane asks again, should no message reach it.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Gate {
     /// An empty gate, for a worker of the proxy that keeps this store. `random` must be: it names the worker and keeps
@@ -49,21 +50,26 @@ impl Gate {
             cache: Cache::new(1, seed),
             table: Table::new(1, seed),
             wanted: WantedList::default(),
-            waiters: BTreeMap::new(),
+            waiters: Waiters::default(),
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
             listed: false,
             counters: Counters::default(),
+            gauges: Gauges::default(),
+            budget: Budget::default(),
         }
     }
 
     /// Takes note of a configuration that was loaded: how many peers this worker and the proxy are to remember. Where
     /// Criminal IP is not being asked because of its answers, it is asked again: the key may be another.
     pub fn configure(&mut self, config: &Config, store: &dyn Store) {
-        self.cache.resize(config.cache.entries);
+        let evicted = self.cache.resize(config.cache.entries);
+        self.counters.add_many(Counter::Evicted, evicted);
         self.table.resize(config.cache.shared_slots);
+        self.budget = config.api.budget;
         ledger::forgive(store);
+        self.gauges.look();
     }
 
     /// Decides a stream from lists and remembered facts alone: the warm path.
@@ -84,16 +90,18 @@ impl Gate {
         if !config.scope.is_public(peer) {
             return Consulted::Skip(self.skip(Skip::NotPublic));
         }
-        let Some((fact, freshness)) = self.cache.get(peer, &config.cache, now) else { return Consulted::Unknown };
-        let decision = decide(config, fact, connection, Source::Cache, now);
+        let Some(remembered) = self.cache.get(peer) else { return Consulted::Unknown };
+        let (decision, freshness) = self.decide(config, peer, remembered, connection, Source::Cache, now);
+        if freshness == Freshness::Expired {
+            return Consulted::Unknown;
+        }
         let decision = self.count(config, decision);
-        if freshness == Freshness::Stale { Consulted::Stale(decision) } else { Consulted::Decided(decision) }
-    }
-
-    /// Counts a stream that is not judged, and says so.
-    pub fn skip(&mut self, skip: Skip) -> Skip {
-        self.counters.add(Counter::Skipped(skip));
-        skip
+        if freshness == Freshness::Stale {
+            self.counters.add(Counter::Cache(Found::Stale));
+            return Consulted::Stale(decision);
+        }
+        self.counters.add(Counter::Cache(Found::Fresh));
+        Consulted::Decided(decision)
     }
 
     /// Sees to it that a peer whose facts are stale is looked up, when there is nothing more urgent.
@@ -113,13 +121,19 @@ impl Gate {
         proxy: Proxy<'_>,
     ) -> Admitted {
         let config = &site.config;
-        if let Some((fact, freshness)) = self.learn_from_others(site, peer, proxy) {
-            if freshness == Freshness::Stale {
-                self.refresh(site, peer, proxy.now);
+        if let Some(fact) = self.table.get(proxy.store, peer) {
+            let (remembered, now) = (Remembered::new(fact), proxy.now.timestamp());
+            let (decision, freshness) = self.decide(config, peer, &remembered, connection, Source::Shared, now);
+            if freshness != Freshness::Expired {
+                self.remember(peer, fact);
+                self.counters.add(Counter::Cache(Found::Shared));
+                if freshness == Freshness::Stale {
+                    self.refresh(site, peer, proxy.now);
+                }
+                return Admitted::Decided(self.count(config, decision));
             }
-            let decision = decide(config, &fact, connection, Source::Shared, proxy.now.timestamp());
-            return Admitted::Decided(self.count(config, decision));
         }
+        self.counters.add(Counter::Cache(Found::Miss));
         let no_facts = |reason| match reason {
             Reason::Halted(_) => Decision::without_facts(config.on_error, reason),
             _ => Decision::without_facts(config.first_look.then, reason),
@@ -143,18 +157,16 @@ impl Gate {
             peer,
             site: Rc::clone(site),
             connection: OwnedConnection::from(connection),
+            since: proxy.now,
             deadline: proxy.now.after(config.first_look.hold),
         };
-        self.waiters.insert(stream, waiter);
-        self.count_waiters(peer);
+        self.hold(stream, waiter);
         Admitted::Held
     }
 
     /// Forgets a stream that ended by itself. Its lookup goes on.
     pub fn leave(&mut self, stream: StreamId) {
-        if let Some(waiter) = self.waiters.remove(&stream) {
-            self.count_waiters(waiter.peer);
-        }
+        self.forget(stream);
     }
 
     /// The next lookup that this root is to send now, if there is a lane for it. `queue` is the root's own.
@@ -178,14 +190,15 @@ impl Gate {
             self.listed = true;
             match ledger::take(proxy.store, &ask, now) {
                 Grant::Granted => {
+                    self.gauges.look();
                     // Another worker may have brought the answer since this one last looked.
                     if self.resolve_from_others(peer, proxy, effects) {
-                        self.settle(peer, Some(LookupError::NotSent), None, proxy, effects);
+                        self.settle(peer, Outcome::Unused, None, proxy, effects);
                         continue;
                     }
                     let id = LookupId(self.next_id);
                     self.next_id = self.next_id.wrapping_add(1);
-                    self.wanted.send(peer, id, lost_at);
+                    self.wanted.send(peer, id, now, lost_at);
                     return Some(Lookup { id, peer, site });
                 }
                 Grant::InFlight => self.wanted.put_off(peer, now.after(ASK_AGAIN)),
@@ -195,11 +208,11 @@ impl Gate {
                 }
                 Grant::Halted(halt, _) => {
                     self.wanted.remove(peer);
-                    self.release_peer(
-                        peer,
-                        |waiter| Decision::without_facts(waiter.site.config.on_error, Reason::Halted(halt)),
-                        effects,
-                    );
+                    // Or every request of a peer whose facts are stale would ask again.
+                    self.cache.refresh_failed(peer, now.timestamp());
+                    let decide =
+                        |waiter: &Waiter| Decision::without_facts(waiter.site.config.on_error, Reason::Halted(halt));
+                    self.release(&self.waiters.of(peer), decide, now, effects);
                 }
             }
         }
@@ -215,27 +228,34 @@ impl Gate {
 
     /// Takes the answer to a lookup, remembers it for all workers, and releases every stream that waits for it.
     pub fn answer(&mut self, id: LookupId, answer: &Answer, proxy: Proxy<'_>, effects: &mut Effects) {
-        let Some(peer) = self.wanted.in_flight(id) else { return };
+        let Some((peer, sent)) = self.wanted.in_flight(id) else { return };
         let now = proxy.now.timestamp();
         let error = answer.facts.err();
+        let outcome = error.map_or(Outcome::Assessed, Outcome::Failed);
+        if error != Some(LookupError::NotSent) {
+            effects.took.push((Histogram::Lookup, sent.until(proxy.now)));
+        }
         self.counters.add(Counter::Lookup(error));
         if error == Some(LookupError::Answer(AnswerError::ConcurrencyRefused)) && self.wanted.try_again(peer, proxy.now)
         {
-            self.settle(peer, error, None, proxy, effects);
+            self.settle(peer, outcome, None, proxy, effects);
             return;
         }
         let Some(wanted) = self.wanted.remove(peer) else { return };
+        let before = self.table.get(proxy.store, peer).or(self.cache.get(peer).map(|remembered| remembered.fact));
         let fact = match answer.facts {
-            Ok(assessment) => Fact::Known(assessment),
+            Ok(assessment) => Fact::after(before, assessment),
             Err(error) => Fact::Failed { at: now, error },
         };
-        // Facts that are only stale are better than none.
-        if error.is_none() || !self.cache.refresh_failed(peer, &wanted.site.config.cache, now) {
+        if error.is_some() && wanted.priority == Priority::Refresh {
+            // Facts that are only stale are better than none.
+            self.cache.refresh_failed(peer, now);
+        } else {
             self.table.put(proxy.store, peer, &fact);
-            self.cache.insert(peer, fact);
+            self.remember(peer, fact);
         }
-        self.settle(peer, error, answer.retry_after, proxy, effects);
-        self.release_with(peer, &fact, Source::Api, now, effects);
+        self.settle(peer, outcome, answer.retry_after, proxy, effects);
+        self.release_with(peer, &fact, Source::Api, proxy.now, effects);
         self.withdraw_if_idle(proxy);
     }
 
@@ -257,8 +277,9 @@ impl Gate {
             self.answer(id, &lost, proxy, effects);
         }
         self.release(
-            |waiter| waiter.deadline <= proxy.now,
+            &self.waiters.overdue(proxy.now),
             |waiter| Decision::without_facts(waiter.site.config.first_look.then, Reason::HoldExpired),
+            proxy.now,
             effects,
         );
     }
@@ -266,7 +287,7 @@ impl Gate {
     /// Prepares for the end of a root: what it has not sent yet goes to the root of a stream that still waits for it, or
     /// is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
-        let staying = self.waiters.values().filter(|waiter| waiter.site.root != root);
+        let staying = self.waiters.iter().filter(|waiter| waiter.site.root != root);
         let heirs = staying.map(|waiter| (waiter.peer, Rc::clone(&waiter.site))).collect();
         self.wanted.retire(root, &heirs);
         self.wanted.has_in_flight(root)
@@ -274,24 +295,8 @@ impl Gate {
 
     /// The next moment at which [`Gate::sweep`] or [`Gate::next_lookup`] has something to do; `None` when idle.
     pub fn next_event(&self) -> Option<Moment> {
-        let streams = self.waiters.values().map(|waiter| waiter.deadline);
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));
-        streams.chain(lookups).min()
-    }
-
-    /// How many streams wait.
-    pub fn held(&self) -> usize {
-        self.waiters.len()
-    }
-
-    /// How many peers the cache remembers.
-    pub fn remembered(&self) -> usize {
-        self.cache.len()
-    }
-
-    /// How many addresses wait for a lane.
-    pub fn queued(&self) -> usize {
-        self.wanted.queued()
+        self.waiters.next_deadline().into_iter().chain(lookups).min()
     }
 
     /// Sees to it that this peer will be looked up. `false` when the queue is full of what is more urgent.
@@ -303,40 +308,53 @@ impl Gate {
         dropped != Some(peer)
     }
 
-    /// What the other workers know about this peer, as far as it is worth something; remembered here from now on.
-    fn learn_from_others(&mut self, site: &Site, peer: IpAddr, proxy: Proxy<'_>) -> Option<(Fact, Freshness)> {
-        let fact = self.table.get(proxy.store, peer)?;
-        let freshness = self.cache.freshness(peer, &fact, &site.config.cache, proxy.now.timestamp());
-        if freshness == Freshness::Expired {
-            return None;
-        }
-        self.cache.insert(peer, fact);
-        Some((fact, freshness))
-    }
-
-    /// Ends the wait for a peer about which another worker has learned something.
+    /// Ends the wait for a peer about which another worker has learned something since.
     fn resolve_from_others(&mut self, peer: IpAddr, proxy: Proxy<'_>, effects: &mut Effects) -> bool {
-        let Some(site) = self.wanted.get(peer).map(|wanted| Rc::clone(&wanted.site)) else { return false };
-        let Some((fact, Freshness::Fresh)) = self.learn_from_others(&site, peer, proxy) else { return false };
+        let Some(since) = self.wanted.get(peer).map(|wanted| wanted.since.timestamp()) else { return false };
+        let Some(fact) = self.table.get(proxy.store, peer).filter(|fact| fact.learned() >= since) else {
+            return false;
+        };
         self.wanted.remove(peer);
-        self.release_with(peer, &fact, Source::Shared, proxy.now.timestamp(), effects);
+        self.remember(peer, fact);
+        self.release_with(peer, &fact, Source::Shared, proxy.now, effects);
         true
     }
 
+    fn remember(&mut self, peer: IpAddr, fact: Fact) {
+        let evicted = self.cache.insert(peer, fact);
+        self.counters.add_many(Counter::Evicted, evicted);
+    }
+
+    /// What a fact says about a stream, and how far it can be relied on for that.
+    fn decide(
+        &self,
+        config: &Config,
+        peer: IpAddr,
+        remembered: &Remembered,
+        connection: &Connection<'_>,
+        source: Source,
+        now: Timestamp,
+    ) -> (Decision<'static>, Freshness) {
+        let decision = decide(config, &remembered.fact, connection, source, now);
+        let lifetime = remembered.fact.lifetime(config, decision.verdict.action);
+        (decision, self.cache.freshness(peer, remembered, lifetime, &config.cache, now))
+    }
+
     fn due(&self, root: Option<RootId>, now: Moment) -> Option<IpAddr> {
-        if now < self.ask_again { None } else { self.wanted.due(root, now) }
+        if self.ask_again.is_ahead_of(now, ASK_AGAIN) { None } else { self.wanted.due(root, now) }
     }
 
     fn settle(
         &mut self,
         peer: IpAddr,
-        error: Option<LookupError>,
+        outcome: Outcome,
         retry_after: Option<Duration>,
         proxy: Proxy<'_>,
         effects: &mut Effects,
     ) {
-        let end = End { error, retry_after, jitter: self.next_jitter() };
+        let end = End { outcome, retry_after, jitter: self.next_jitter() };
         self.ask_again = proxy.now;
+        self.gauges.look();
         let queues = ledger::settle(proxy.store, self.worker, peer, &end, proxy.now);
         effects.tell.extend(queues.into_iter().map(|queue| (queue, peer)));
     }
@@ -355,48 +373,6 @@ impl Gate {
         self.jitter ^= self.jitter << 17;
         self.jitter
     }
-
-    fn count_waiters(&mut self, peer: IpAddr) {
-        let waiters = self.waiters.values().filter(|waiter| waiter.peer == peer).count();
-        if let Some(wanted) = self.wanted.get_mut(peer) {
-            wanted.waiters = u32::try_from(waiters).unwrap_or(u32::MAX);
-        }
-    }
-
-    fn release_with(&mut self, peer: IpAddr, fact: &Fact, source: Source, now: Timestamp, effects: &mut Effects) {
-        let decide = |waiter: &Waiter| decide(&waiter.site.config, fact, &waiter.connection.borrowed(now), source, now);
-        self.release_peer(peer, decide, effects);
-    }
-
-    fn release_peer(&mut self, peer: IpAddr, decide: impl Fn(&Waiter) -> Decision<'static>, effects: &mut Effects) {
-        self.release(|waiter| waiter.peer == peer, decide, effects);
-    }
-
-    fn release(
-        &mut self,
-        done: impl Fn(&Waiter) -> bool,
-        decide: impl Fn(&Waiter) -> Decision<'static>,
-        effects: &mut Effects,
-    ) {
-        let done: Vec<StreamId> = self.waiters.iter().filter(|(_, waiter)| done(waiter)).map(|(id, _)| *id).collect();
-        for stream in done {
-            let Some(waiter) = self.waiters.remove(&stream) else { continue };
-            let decision = self.count(&waiter.site.config, decide(&waiter));
-            self.count_waiters(waiter.peer);
-            effects.released.push(Release { stream, peer: waiter.peer, site: waiter.site, decision });
-        }
-    }
-
-    fn count<'s>(&mut self, config: &Config, decision: Decision<'s>) -> Decision<'s> {
-        self.counters.add(Counter::Decision(decision.verdict.action, decision.source, config.mode));
-        if let Some(reason) = decision.reason {
-            self.counters.add(match decision.refuses(config.mode) {
-                true => Counter::FailedClosed(reason),
-                false => Counter::FailedOpen(reason),
-            });
-        }
-        decision
-    }
 }
 
 fn decide(
@@ -407,7 +383,7 @@ fn decide(
     now: Timestamp,
 ) -> Decision<'static> {
     match fact {
-        Fact::Known(assessment) => Decision {
+        Fact::Known { assessment, .. } => Decision {
             verdict: config.policy.evaluate(assessment, connection),
             source,
             reason: None,
@@ -418,5 +394,7 @@ fn decide(
     }
 }
 
+mod measure;
+mod release;
 #[cfg(test)]
 mod tests;

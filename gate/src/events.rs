@@ -1,6 +1,6 @@
 //! What goes into a gate and what comes out: streams, roots, answers; decisions, lookups, releases.
 
-use crate::{Config, Decision, LookupError, LookupId, Moment, Skip, Store};
+use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Skip, Store};
 use evaluator::{Assessment, Needs};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -104,4 +104,6 @@ pub struct Effects {
     pub released: Vec<Release>,
     /// Queues of other workers, and the peer that they are to [`hear`](crate::Gate::hear) of.
     pub tell: Vec<(u32, IpAddr)>,
+    /// How long it was until a stream was released, or a lookup ended.
+    pub took: Vec<(Histogram, Duration)>,
 }

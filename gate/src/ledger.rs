@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod status;
+
+pub use status::Status;
+
 /// The number is the layout's: a module that writes another layout uses another key.
-const KEY: &str = "portcullis/ledger/1";
+const KEY: &str = "portcullis/ledger/2";
 
 /// Names one worker of the proxy: random, so that a worker's successor is somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +104,7 @@ struct Spending {
     this_day: u32,
     hour: u64,
     this_hour: u32,
+    last_hour: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
@@ -115,6 +120,10 @@ struct Health {
 const WAITING_LIMIT: usize = 256;
 /// A waiting worker says so again within this time, or is taken for dead.
 const SEEN_LIMIT: Duration = Duration::from_secs(1);
+/// No lease is longer: the longest `api.timeout`, and some.
+const LEASE_MAX: Duration = Duration::from_secs(120);
+/// No halt is longer.
+const HALT_MAX: Duration = Duration::from_secs(86_400);
 /// Failures in a row that open the breaker.
 const BREAKER_FAILURES: u8 = 5;
 /// How long it stays open at first; twice as long each time after, up to the maximum.
@@ -150,31 +159,30 @@ pub(crate) fn status(store: &dyn Store, budget: Budget, now: Moment) -> Status {
     let ledger = store.read(KEY).map(|(value, _)| decode(Some(&value))).unwrap_or_default();
     let spending = ledger.spending.at(now);
     let halted = ledger.halted(budget, now);
-    let lanes = ledger.leases.iter().filter(|lease| lease.until > now).count();
-    Status { spent_today: spending.this_day, spent_this_hour: spending.this_hour, halted, lanes }
+    let lanes = ledger.leases.iter().filter(|lease| lease.until.is_ahead_of(now, LEASE_MAX)).count();
+    let (spent_today, spent_this_hour, spent_last_hour) = (spending.this_day, spending.this_hour, spending.last_hour);
+    Status { spent_today, spent_this_hour, spent_last_hour, halted, lanes }
+}
+
+/// What became of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// Its lookup brought facts.
+    Assessed,
+    /// Its lookup failed.
+    Failed(LookupError),
+    /// It was given back without a lookup: another worker had brought the facts in the meantime.
+    Unused,
 }
 
 /// How a lookup ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
-    pub(crate) error: Option<LookupError>,
+    pub(crate) outcome: Outcome,
     /// How long the answer asks callers to wait.
     pub(crate) retry_after: Option<Duration>,
     /// Random, to spread the callers of one key.
     pub(crate) jitter: u64,
-}
-
-/// The state of lookups in the whole proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Credits spent since midnight, UTC.
-    pub spent_today: u32,
-    /// Credits spent since the hour began.
-    pub spent_this_hour: u32,
-    /// Why nobody is asking, and until when.
-    pub halted: Option<(Halt, Moment)>,
-    /// Lanes in use.
-    pub lanes: usize,
 }
 
 impl Halt {
@@ -209,8 +217,8 @@ fn decode(value: Option<&[u8]>) -> Ledger {
 
 impl Ledger {
     fn take(&mut self, ask: &Ask, now: Moment) -> Grant {
-        self.leases.retain(|lease| lease.until > now);
-        self.waiting.retain(|waiting| waiting.seen.after(SEEN_LIMIT) > now);
+        self.leases.retain(|lease| lease.until.is_ahead_of(now, LEASE_MAX));
+        self.waiting.retain(|waiting| waiting.seen.after(SEEN_LIMIT).is_ahead_of(now, SEEN_LIMIT));
         if let Some((halt, until)) = self.halted(ask.budget, now) {
             return Grant::Halted(halt, until);
         }
@@ -236,7 +244,9 @@ impl Ledger {
     fn list(&mut self, ask: &Ask, claim: Option<(Priority, Moment)>, now: Moment) {
         let entry = Waiting { worker: ask.worker, queue: ask.queue, claim, seen: now };
         if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.worker == ask.worker) {
-            *waiting = entry;
+            // Until it gets a lane a worker keeps its place, though in a flood it is another address each time.
+            let kept = waiting.claim.zip(claim).filter(|(old, new)| old.0 == new.0).map(|(old, new)| old.min(new));
+            *waiting = Waiting { claim: kept.or(claim), ..entry };
         } else if self.waiting.len() < WAITING_LIMIT {
             self.waiting.push(entry);
         }
@@ -249,7 +259,9 @@ impl Ledger {
             self.health = self.health.after(end, now);
             // What never reached Criminal IP, or was refused at its door, cost nothing.
             use LookupError::{Answer, Connection, NotSent};
-            if let Some(NotSent | Connection | Answer(AnswerError::ConcurrencyRefused)) = end.error {
+            if let Outcome::Unused | Outcome::Failed(NotSent | Connection | Answer(AnswerError::ConcurrencyRefused)) =
+                end.outcome
+            {
                 self.spending = self.spending.minus_one();
             }
         }
@@ -257,7 +269,7 @@ impl Ledger {
     }
 
     fn halted(&self, budget: Budget, now: Moment) -> Option<(Halt, Moment)> {
-        let unhealthy = self.health.halted.filter(|(_, until)| *until > now);
+        let unhealthy = self.health.halted.filter(|(_, until)| until.is_ahead_of(now, HALT_MAX));
         unhealthy.or_else(|| Some((Halt::BudgetSpent, self.spending.at(now).spent_until(budget)?)))
     }
 }
@@ -267,16 +279,19 @@ impl Health {
     fn after(self, end: &End, now: Moment) -> Health {
         use LookupError::{Answer, Connection, NotSent, OtherAddress, Reset, TimedOut, TooLarge};
         let pause = |halt, pause: Duration| Health { halted: Some((halt, now.after(pause))), ..self };
-        match end.error {
-            Some(Answer(AnswerError::NoCredit)) => pause(Halt::NoCredit, NO_CREDIT_PAUSE.min(until_midnight(now))),
-            Some(Answer(AnswerError::BadKey)) => pause(Halt::BadKey, BAD_KEY_PAUSE),
-            Some(Answer(AnswerError::RateLimited)) => {
-                pause(Halt::RateLimited, end.retry_after.unwrap_or(RATE_LIMITED_PAUSE))
-            }
-            Some(TimedOut | Connection | Reset | NotSent | Answer(AnswerError::ServerError)) => self.failed(end, now),
+        let error = match end.outcome {
+            Outcome::Unused => return self,
+            Outcome::Assessed => return Health::default(),
+            Outcome::Failed(error) => error,
+        };
+        match error {
+            Answer(AnswerError::NoCredit) => pause(Halt::NoCredit, NO_CREDIT_PAUSE.min(until_midnight(now))),
+            Answer(AnswerError::BadKey) => pause(Halt::BadKey, BAD_KEY_PAUSE),
+            Answer(AnswerError::RateLimited) => pause(Halt::RateLimited, end.retry_after.unwrap_or(RATE_LIMITED_PAUSE)),
+            TimedOut | Connection | Reset | NotSent | Answer(AnswerError::ServerError) => self.failed(end, now),
             // Neither good nor bad news about the API's health.
-            Some(Answer(AnswerError::ConcurrencyRefused)) => self,
-            None | Some(OtherAddress | TooLarge | Answer(_)) => Health::default(),
+            Answer(AnswerError::ConcurrencyRefused) => self,
+            OtherAddress | TooLarge | Answer(_) => Health::default(),
         }
     }
 
@@ -299,11 +314,17 @@ impl Spending {
     fn at(self, now: Moment) -> Spending {
         let (day, hour) = (now.day(), now.hour());
         let same = |same: bool, spent: u32| if same { spent } else { 0 };
+        let last_hour = match hour.checked_sub(self.hour) {
+            Some(0) => self.last_hour,
+            Some(1) => self.this_hour,
+            _ => 0,
+        };
         Spending {
             day,
             this_day: same(day == self.day, self.this_day),
             hour,
             this_hour: same(hour == self.hour, self.this_hour),
+            last_hour,
         }
     }
 
@@ -328,7 +349,7 @@ impl Spending {
 }
 
 fn until_midnight(now: Moment) -> Duration {
-    now.until(Moment::start_of_day(now.day().saturating_add(1)))
+    now.until(now.midnight())
 }
 
 #[cfg(test)]

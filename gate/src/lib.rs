@@ -40,7 +40,7 @@ pub use decision::{Decision, Reason, Skip};
 pub use events::{Admitted, Answer, Consulted, Effects, Lookup, Proxy, Release, RootId, Site, StreamId};
 pub use ledger::{Halt, Priority, Status, WorkerId};
 pub use lookup::{LookupError, LookupId};
-pub use metrics::{Counter, Counters};
+pub use metrics::{Counter, Found, Gauge, Histogram, Metric, Sample};
 pub use moment::Moment;
 pub use reply::{Format, body};
 pub use store::{Conflict, Store, Version};

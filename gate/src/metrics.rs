@@ -1,101 +1,60 @@
-//! Counters. They add up inside the worker and reach the proxy once a tick, so that the warm path pays no host call.
+//! Metrics. They add up inside the worker and reach the proxy in callbacks of the root, so that the warm path pays no host
+//! call; what did not change is not reported.
 
-use crate::{LookupError, Mode, Reason, Skip};
-use evaluator::{Action, Source};
+mod counter;
+mod gauge;
+mod histogram;
 
-/// One counter of the proxy. Labels stand in the name, `;key=value`; the proxy's tag extraction makes them labels
+pub(crate) use counter::Counters;
+pub use counter::{Counter, Found};
+pub use gauge::Gauge;
+pub(crate) use gauge::Gauges;
+pub use histogram::Histogram;
+
+/// One metric of the proxy. Labels stand in the name, `;key=value`; the proxy's tag extraction makes them labels
 /// (`stats_tags` in the configurations under `envoy/`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Counter {
-    /// `criminalip_decisions_total`: decisions about streams.
-    Decision(Action, Source, Mode),
-    /// `criminalip_lookups_total`: lookups that ended; `None` is a report.
-    Lookup(Option<LookupError>),
-    /// `criminalip_failed_open_total`: streams let through without facts.
-    FailedOpen(Reason),
-    /// `criminalip_failed_closed_total`: streams refused without facts.
-    FailedClosed(Reason),
-    /// `criminalip_dropped_total`: addresses that left the queue of lookups, or were not let in, because it was full.
-    Dropped,
-    /// `criminalip_skipped_total`: streams that the gate did not judge.
-    Skipped(Skip),
+pub enum Metric {
+    /// It only grows.
+    Counter(Counter),
+    /// It goes up and down.
+    Gauge(Gauge),
+    /// It has a distribution.
+    Histogram(Histogram),
 }
 
-impl Counter {
+/// News of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// A counter grew by this much, or a gauge changed by it; never zero.
+    Add(i64),
+    /// The value of a gauge, or one more for a histogram.
+    Record(u64),
+}
+
+impl Metric {
     /// The name under which the proxy keeps it, its labels included.
     pub fn name(self) -> String {
         match self {
-            Counter::Decision(action, source, mode) => format!(
-                "criminalip_decisions_total;action={};source={};mode={}",
-                action.name(),
-                source.code(),
-                mode.name()
-            ),
-            Counter::Lookup(error) => {
-                format!("criminalip_lookups_total;outcome={}", error.map_or("assessed", |error| error.code()))
-            }
-            Counter::FailedOpen(reason) => format!("criminalip_failed_open_total;reason={}", reason.code()),
-            Counter::FailedClosed(reason) => format!("criminalip_failed_closed_total;reason={}", reason.code()),
-            Counter::Dropped => "criminalip_dropped_total".into(),
-            Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
-        }
-    }
-}
-
-impl Counter {
-    /// Every counter there is, each once.
-    pub fn all() -> impl Iterator<Item = Counter> {
-        let actions = [Action::Allow, Action::Tag, Action::Deny];
-        let sources = Source::ALL.iter().copied();
-        let modes = [Mode::Enforce, Mode::Shadow];
-        let decisions = actions.into_iter().flat_map(move |action| {
-            sources.clone().flat_map(move |source| modes.map(|mode| Counter::Decision(action, source, mode)))
-        });
-        decisions
-            .chain([Counter::Lookup(None)])
-            .chain(LookupError::all().map(|error| Counter::Lookup(Some(error))))
-            .chain(Reason::all().map(Counter::FailedOpen))
-            .chain(Reason::all().map(Counter::FailedClosed))
-            .chain([Counter::Dropped])
-            .chain(Skip::ALL.map(Counter::Skipped))
-    }
-}
-
-/// What was counted since the last time it was taken, sorted by counter.
-#[derive(Debug)]
-pub struct Counters(Box<[(Counter, u64)]>);
-
-impl Default for Counters {
-    fn default() -> Counters {
-        let mut counters: Vec<_> = Counter::all().map(|counter| (counter, 0)).collect();
-        counters.sort_unstable();
-        Counters(counters.into())
-    }
-}
-
-impl Counters {
-    /// Adds one.
-    pub fn add(&mut self, counter: Counter) {
-        let place = self.0.binary_search_by_key(&counter, |(counter, _)| *counter);
-        if let Some((_, count)) = place.ok().and_then(|place| self.0.get_mut(place)) {
-            *count = count.saturating_add(1);
+            Metric::Counter(counter) => counter.name(),
+            Metric::Gauge(gauge) => gauge.name(),
+            Metric::Histogram(histogram) => histogram.name().into(),
         }
     }
 
-    /// Gives every counter that grew to `record`, with how much it grew, and starts again from zero.
-    pub fn take(&mut self, mut record: impl FnMut(Counter, u64)) {
-        for (counter, count) in &mut self.0 {
-            if *count > 0 {
-                record(*counter, std::mem::take(count));
-            }
-        }
+    /// Every metric there is, each once.
+    pub fn all() -> impl Iterator<Item = Metric> {
+        let counters = Counter::all().map(Metric::Counter);
+        counters.chain(Gauge::all().map(Metric::Gauge)).chain(Histogram::ALL.map(Metric::Histogram))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::Reason;
+    use evaluator::Source;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn every_counter_counts_under_a_name_of_its_own() {
@@ -103,32 +62,76 @@ mod tests {
         for counter in Counter::all() {
             counters.add(counter);
         }
-        let mut names = BTreeSet::new();
-        counters.take(|counter, count| assert!(count == 1 && names.insert(counter.name()), "{counter:?}"));
-        assert_eq!(names.len(), Counter::all().count());
+        let mut counted = BTreeSet::new();
+        counters.take(|counter, count| assert!(count == 1 && counted.insert(counter), "{counter:?}"));
+        assert_eq!(counted, Counter::all().collect());
         counters.take(|counter, _| panic!("{counter:?} was taken already"));
+        let names: BTreeSet<_> = Metric::all().map(Metric::name).collect();
+        assert_eq!(names.len(), Metric::all().count());
     }
 
-    /// The first cells of a table of `docs/decisions.md`, without their code marks.
-    fn documented(heading: &str) -> BTreeSet<&'static str> {
+    /// The rows of a table of `docs/decisions.md`: the first cell without its code marks, and the rest.
+    fn documented(heading: &str) -> BTreeMap<&'static str, &'static str> {
         let page = include_str!("../../docs/decisions.md");
         let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
-        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        rows.map(|(cell, _)| cell).collect()
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect()
     }
 
     #[test]
-    fn the_documentation_lists_every_counter_reason_source_and_finding() {
-        let names: Vec<String> = Counter::all().map(Counter::name).collect();
-        let families = names.iter().map(|name| name.split(';').next().unwrap()).collect();
-        assert_eq!(documented("Counters"), families);
-        for name in &names {
-            for label in name.split(';').skip(1).map(|label| label.split('=').next().unwrap()) {
-                assert!(include_str!("../../docs/decisions.md").contains(&format!("`{label}`")), "{label}");
-            }
+    fn the_documentation_lists_every_metric_with_its_kind_and_labels() {
+        let mut families = BTreeMap::<String, String>::new();
+        for metric in Metric::all() {
+            let name = metric.name();
+            let mut parts = name.split(';');
+            let family = parts.next().unwrap().to_owned();
+            let labels: Vec<_> = parts.map(|part| format!("`{}`", part.split('=').next().unwrap())).collect();
+            let kind = match metric {
+                Metric::Counter(_) => "counter",
+                Metric::Gauge(_) => "gauge",
+                Metric::Histogram(_) => "histogram",
+            };
+            families.insert(family, format!(" | {kind} | {}", labels.join(", ")).trim_end().to_owned());
         }
-        assert_eq!(documented("Reasons"), Reason::all().map(Reason::code).collect());
-        assert_eq!(documented("Sources"), Source::ALL.iter().map(|source| source.code()).collect());
-        assert_eq!(documented("Findings"), evaluator::Finding::ALL.iter().map(|finding| finding.code()).collect());
+        let documented = documented("Metrics");
+        assert_eq!(
+            documented.keys().map(|family| (*family).to_owned()).collect::<Vec<_>>(),
+            families.keys().cloned().collect::<Vec<_>>()
+        );
+        for (family, start) in &families {
+            assert!(
+                documented[family.as_str()].starts_with(start.as_str()),
+                "{family}{start}: {}",
+                documented[family.as_str()]
+            );
+        }
+    }
+
+    #[test]
+    fn the_shipped_configurations_make_a_label_of_every_label() {
+        let names: Vec<_> = Metric::all().map(Metric::name).collect();
+        let labels: BTreeSet<_> = names
+            .iter()
+            .flat_map(|name| name.split(';').skip(1))
+            .map(|label| label.split('=').next().unwrap())
+            .collect();
+        for (file, text) in [
+            ("ingress.yaml", include_str!("../../envoy/ingress.yaml")),
+            ("demo.yaml", include_str!("../../envoy/demo.yaml")),
+        ] {
+            let rules = text.lines().filter(|line| line.contains("tag_name: ")).count();
+            for label in &labels {
+                let rule = format!("{{tag_name: {label}, regex: \"(;{label}=([^;]+))\"}}");
+                assert!(text.contains(&rule), "{file} has no {rule}");
+            }
+            assert_eq!(rules, labels.len(), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_reason_source_and_finding() {
+        let codes = |heading| documented(heading).into_keys().collect::<BTreeSet<_>>();
+        assert_eq!(codes("Reasons"), Reason::all().map(Reason::code).collect());
+        assert_eq!(codes("Sources"), Source::ALL.iter().map(|source| source.code()).collect());
+        assert_eq!(codes("Findings"), evaluator::Finding::ALL.iter().map(|finding| finding.code()).collect());
     }
 }

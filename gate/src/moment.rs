@@ -24,6 +24,12 @@ impl Moment {
         Moment(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Whether this moment is still to come, and near enough to be meant: when the clock is set back, what was to happen
+    /// soon would otherwise have to wait for the old time to come round again.
+    pub(crate) fn is_ahead_of(self, now: Moment, most: Duration) -> bool {
+        now < self && self <= now.after(most)
+    }
+
     /// The time from this moment until `later`; zero where that has passed.
     pub fn until(self, later: Moment) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
@@ -47,6 +53,11 @@ impl Moment {
     /// When this day begins.
     pub(crate) const fn start_of_day(day: u64) -> Moment {
         Moment(day.saturating_mul(DAY))
+    }
+
+    /// When the next day begins.
+    pub(crate) fn midnight(self) -> Moment {
+        Moment::start_of_day(self.day().saturating_add(1))
     }
 
     /// When this hour begins.

@@ -1,9 +1,64 @@
 //! Streams that wait for a verdict.
 
-use crate::{Moment, Site};
+use crate::{Moment, Site, StreamId};
 use evaluator::{Connection, Direction, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// The longest `first_look.hold`.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// The streams that wait, to be found by peer and by deadline: crowds wait at times, and each event must cost the same.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    streams: BTreeMap<StreamId, Waiter>,
+    by_peer: BTreeSet<(IpAddr, StreamId)>,
+    by_deadline: BTreeSet<(Moment, StreamId)>,
+}
+
+impl Waiters {
+    pub(crate) fn insert(&mut self, stream: StreamId, waiter: Waiter) {
+        self.remove(stream);
+        self.by_peer.insert((waiter.peer, stream));
+        self.by_deadline.insert((waiter.deadline, stream));
+        self.streams.insert(stream, waiter);
+    }
+
+    pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Waiter> {
+        let waiter = self.streams.remove(&stream)?;
+        self.by_peer.remove(&(waiter.peer, stream));
+        self.by_deadline.remove(&(waiter.deadline, stream));
+        Some(waiter)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.streams.values()
+    }
+
+    /// The streams that wait for this peer.
+    pub(crate) fn of(&self, peer: IpAddr) -> Vec<StreamId> {
+        let all = (peer, StreamId(0))..=(peer, StreamId(u32::MAX));
+        self.by_peer.range(all).map(|(_, stream)| *stream).collect()
+    }
+
+    /// The streams that have waited long enough, and those whose deadline is out of reach since the clock was set back.
+    pub(crate) fn overdue(&self, now: Moment) -> Vec<StreamId> {
+        let past = self.by_deadline.range(..=(now, StreamId(u32::MAX)));
+        let unreachable = self.by_deadline.range((now.after(LONGEST_HOLD), StreamId(u32::MAX))..);
+        past.chain(unreachable).map(|(_, stream)| *stream).collect()
+    }
+
+    /// When the first of them has waited long enough.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+}
 
 /// A stream that waits.
 pub(crate) struct Waiter {
@@ -11,6 +66,8 @@ pub(crate) struct Waiter {
     /// The configuration it arrived under.
     pub(crate) site: Rc<Site>,
     pub(crate) connection: OwnedConnection,
+    /// Since when it waits.
+    pub(crate) since: Moment,
     /// When it has waited long enough.
     pub(crate) deadline: Moment,
 }

@@ -13,6 +13,9 @@ const REFUSALS_LIMIT: u8 = 20;
 /// The pause before it is sent again.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
+/// When a worker that waits for others asks again, should no message reach it.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// An address about which Criminal IP is to be asked.
 pub(crate) struct Wanted {
     /// The configuration by which it is asked.
@@ -33,7 +36,7 @@ pub(crate) enum State {
     /// Awaits a lane, not before this moment.
     Queued { not_before: Moment },
     /// Awaits the answer; given up at this moment, should the proxy never bring one.
-    InFlight { id: LookupId, lost_at: Moment },
+    InFlight { id: LookupId, sent: Moment, lost_at: Moment },
 }
 
 impl Wanted {
@@ -104,18 +107,21 @@ impl WantedList {
     /// The most urgent address that is due, of this root or of any.
     pub(crate) fn due(&self, root: Option<RootId>, now: Moment) -> Option<IpAddr> {
         let is_due = |wanted: &Wanted| match wanted.state {
-            State::Queued { not_before } => not_before <= now && root.is_none_or(|root| wanted.site.root == root),
+            State::Queued { not_before } => {
+                !not_before.is_ahead_of(now, REFUSAL_PAUSE.max(ASK_AGAIN))
+                    && root.is_none_or(|root| wanted.site.root == root)
+            }
             State::InFlight { .. } => false,
         };
         let due = self.peers.iter().filter(|(_, wanted)| is_due(wanted));
         due.min_by_key(|(_, wanted)| wanted.urgency()).map(|(peer, _)| *peer)
     }
 
-    pub(crate) fn send(&mut self, peer: IpAddr, id: LookupId, lost_at: Moment) {
+    pub(crate) fn send(&mut self, peer: IpAddr, id: LookupId, sent: Moment, lost_at: Moment) {
         if let Some(wanted) = self.peers.get_mut(&peer)
             && wanted.is_queued()
         {
-            wanted.state = State::InFlight { id, lost_at };
+            wanted.state = State::InFlight { id, sent, lost_at };
             self.queued = self.queued.saturating_sub(1);
         }
     }
@@ -140,16 +146,18 @@ impl WantedList {
         true
     }
 
-    /// The peer of a lookup in flight.
-    pub(crate) fn in_flight(&self, wanted_id: LookupId) -> Option<IpAddr> {
-        let is_it = |wanted: &Wanted| matches!(wanted.state, State::InFlight { id, .. } if id == wanted_id);
-        self.peers.iter().find(|(_, wanted)| is_it(wanted)).map(|(peer, _)| *peer)
+    /// The peer of a lookup in flight, and when it was sent.
+    pub(crate) fn in_flight(&self, wanted_id: LookupId) -> Option<(IpAddr, Moment)> {
+        self.peers.iter().find_map(|(peer, wanted)| match wanted.state {
+            State::InFlight { id, sent, .. } if id == wanted_id => Some((*peer, sent)),
+            _ => None,
+        })
     }
 
     /// The lookups whose answer the proxy lost.
     pub(crate) fn lost(&self, now: Moment) -> Vec<LookupId> {
         let lost = |wanted: &Wanted| match wanted.state {
-            State::InFlight { id, lost_at } if lost_at <= now => Some(id),
+            State::InFlight { id, lost_at, .. } if lost_at <= now => Some(id),
             _ => None,
         };
         self.peers.values().filter_map(lost).collect()

@@ -75,6 +75,7 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
         first_look: first_look?,
         on_error: on_error?,
         cache: cache?,
+        block: policy.block,
         policy: policy.complete(profile),
         profile,
         scope: scope?,

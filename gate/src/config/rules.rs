@@ -1,11 +1,13 @@
 //! `policy`: the operator's rules, and the profile that follows them.
 
-use super::form::{Choice, Form, LevelNumber, OrNull, Whole, refuse_choice};
+use super::Block;
+use super::form::{Choice, Form, LevelNumber, OrNull, Span, Whole, refuse_choice};
 use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of, one_or_more};
 use super::mistake::{At, MistakeKind, Mistakes};
 use super::text::{COUNTRY, HOST, METHOD, PATH_PREFIX, RULE_NAME, TIME_ZONE, WITHIN};
 use evaluator::{Action, Condition, Direction, Finding, Findings, Policy, Profile, Rule, TimeWindow};
+use std::time::Duration;
 
 /// `ingress` or `egress`.
 pub(super) const DIRECTION: Choice<Direction> =
@@ -15,6 +17,7 @@ pub(super) const DIRECTION: Choice<Direction> =
 pub(super) struct WrittenPolicy {
     /// `None` where the direction chooses, `Some(None)` where there is none.
     pub(super) profile: Option<Option<Profile>>,
+    pub(super) block: Block,
     rules: Vec<Rule>,
 }
 
@@ -37,7 +40,18 @@ pub(super) fn policy(keys: &mut Keys<'_>) -> Option<WrittenPolicy> {
     let profile = keys.optional("profile", OrNull(PROFILE)).map(Option::flatten);
     let rules = Many { most: 1000, identity: Some(name), ..any_number_of(Section(rule)) };
     let rules = keys.or("rules", rules, Json::Array(Vec::new()));
-    Some(WrittenPolicy { profile, rules: rules? })
+    let block = keys.section("block", block);
+    Some(WrittenPolicy { profile, block: block?, rules: rules? })
+}
+
+fn block(keys: &mut Keys<'_>) -> Option<Block> {
+    const LEAST: Duration = Duration::from_secs(1);
+    const TTL: Span = Span { least: LEAST, most: Duration::from_secs(30 * 86_400) };
+    const MAX: Span = Span { least: LEAST, most: Duration::from_secs(365 * 86_400) };
+    let ttl = keys.or("ttl", TTL, "24h");
+    let factor = keys.or("factor", Whole { least: 1_u32, most: 10 }, 2);
+    let max = keys.or("max", MAX, "7d");
+    Some(Block { ttl: ttl?, factor: factor?, max: max? })
 }
 
 fn rule(keys: &mut Keys<'_>) -> Option<Rule> {

@@ -3,10 +3,11 @@ use crate::Halt;
 use crate::Mode;
 use crate::store::memory::Memory;
 use crate::wanted::QUEUE_LIMIT;
+use crate::{Metric, Release};
 use evaluator::{Assessment, Direction};
 use evaluator::{Finding, Findings, Level, Score};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TOR: &str = "198.51.100.9";
 const START: Moment = Moment::from_millis(1_800_000_000_000);
@@ -120,7 +121,7 @@ fn connection(now: Moment) -> Connection<'static> {
 fn counted(gate: &mut Gate) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
     gate.counters.take(|counter, count| {
-        counted.insert(counter.name(), count);
+        counted.insert(Metric::Counter(counter).name(), count);
     });
     counted
 }
@@ -274,7 +275,7 @@ fn invariant_6_the_cache_is_bounded() {
     let mut world = World::new("");
     for number in 0..5_000u32 {
         let clean = world.assessment(Level::Safe, &[]);
-        world.gate.cache.insert(ip(&format!("2001:db8::{number:x}")), Fact::Known(clean));
+        world.gate.cache.insert(ip(&format!("2001:db8::{number:x}")), Fact::after(None, clean));
     }
     assert!(world.gate.remembered() <= 1000, "{}", world.gate.remembered());
 }
@@ -294,7 +295,7 @@ fn invariant_5_the_allow_list_wins_over_the_deny_list_and_over_evidence() {
     let lists = r#", "lists": {"allow": [{"cidr": "198.51.100.9/32", "reason": "partner"}], "deny": [{"cidr": "198.51.100.0/24"}]}"#;
     let mut world = World::new(lists);
     let bad = world.assessment(Level::Critical, &[Finding::C2]);
-    world.gate.cache.insert(ip(TOR), Fact::Known(bad));
+    world.gate.cache.insert(ip(TOR), Fact::after(None, bad));
     let decision = world.consult(TOR).unwrap();
     assert_eq!((decision.verdict.action, decision.source), (Action::Allow, Source::List));
     assert_eq!(world.consult("198.51.100.10").unwrap().verdict.action, Action::Deny);
@@ -306,9 +307,9 @@ fn a_fact_lives_as_long_as_its_class_says() {
         [(Level::Safe, &[][..], 1), (Level::Moderate, &[], 2), (Level::Critical, &[Finding::C2], 3)]
     {
         let cache = r#", "cache": {"ttl": {"clean": "1h", "suspicious": "2h", "malicious": "3h"}, "stale": "0s"}"#;
-        let mut world = World::new(cache);
+        let mut world = World::new(&format!(r#"{cache}, "policy": {{"profile": "none"}}"#));
         let assessment = world.assessment(level, findings);
-        world.gate.cache.insert(ip(TOR), Fact::Known(assessment));
+        world.gate.cache.insert(ip(TOR), Fact::after(None, assessment));
         world.wait(lifetime * 3_600_000 * 9 / 10 - 1000);
         assert!(world.consult(TOR).is_some(), "{level:?}");
         world.wait(lifetime * 360_000 + 1000);
@@ -398,7 +399,7 @@ fn invariant_9_the_log_line_explains_a_decision() {
     let mut world =
         World::new(r#", "lists": {"deny": [{"cidr": "198.51.100.7/32", "owner": "soc", "reason": "say \"no\""}]}"#);
     let bad = world.assessment(Level::Critical, &[Finding::C2, Finding::Hosting]);
-    world.gate.cache.insert(ip(TOR), Fact::Known(bad));
+    world.gate.cache.insert(ip(TOR), Fact::after(None, bad));
     world.wait(60_000);
     let config = Rc::clone(&world.site);
     let line: serde_json::Value =
@@ -471,4 +472,5 @@ proptest! {
     }
 }
 
+mod metrics;
 mod workers;

@@ -26,7 +26,7 @@ fn whoever_waits_longest_comes_first_and_first_looks_before_refreshes() {
     assert_eq!(take(&store, &ask(2, 2, later(2)), later(4)), Grant::Wait);
     let refresh = Ask { priority: Priority::Refresh, ..ask(4, 4, later(1)) };
     assert_eq!(take(&store, &refresh, later(4)), Grant::Wait);
-    let end = End { error: None, retry_after: None, jitter: 0 };
+    let end = End { outcome: Outcome::Assessed, retry_after: None, jitter: 0 };
     assert_eq!(settle(&store, WorkerId(1), ask(1, 1, NOON).peer, &end, later(5)), [1, 1, 1]);
     assert_eq!(take(&store, &ask(3, 3, later(3)), later(6)), Grant::Wait);
     assert_eq!(take(&store, &refresh, later(6)), Grant::Wait);
@@ -37,7 +37,7 @@ fn whoever_waits_longest_comes_first_and_first_looks_before_refreshes() {
 #[test]
 fn a_worker_that_waits_no_more_or_is_dead_stands_in_nobodys_way() {
     let store = Memory::default();
-    let end = End { error: None, retry_after: None, jitter: 0 };
+    let end = End { outcome: Outcome::Assessed, retry_after: None, jitter: 0 };
     take(&store, &ask(1, 1, NOON), NOON);
     take(&store, &ask(2, 2, NOON), NOON);
     take(&store, &ask(3, 3, NOON.after(Duration::from_millis(1))), NOON);
@@ -55,6 +55,39 @@ fn a_worker_that_waits_no_more_or_is_dead_stands_in_nobodys_way() {
     assert_eq!(take(&store, &third, NOON), Grant::Granted);
 }
 
+#[test]
+fn a_worker_keeps_its_place_though_it_wants_another_address_each_time() {
+    let store = Memory::default();
+    let later = |millis| NOON.after(Duration::from_millis(millis));
+    let end = End { outcome: Outcome::Assessed, retry_after: None, jitter: 0 };
+    assert_eq!(take(&store, &ask(1, 1, NOON), NOON), Grant::Granted);
+    assert_eq!(take(&store, &ask(2, 2, later(1)), later(1)), Grant::Wait);
+    assert_eq!(take(&store, &ask(3, 3, later(2)), later(2)), Grant::Wait);
+    settle(&store, WorkerId(1), ask(1, 1, NOON).peer, &end, later(3));
+    assert_eq!(take(&store, &ask(3, 5, later(9)), later(9)), Grant::Wait);
+    assert_eq!(take(&store, &ask(2, 4, later(10)), later(10)), Grant::Granted);
+}
+
+#[test]
+fn a_lane_given_back_unused_costs_nothing_and_says_nothing_about_the_api() {
+    let store = Memory::default();
+    let failed = End { outcome: Outcome::Failed(LookupError::TimedOut), retry_after: None, jitter: 0 };
+    for (number, end) in [(1, failed), (2, failed), (3, failed), (4, failed)] {
+        assert_eq!(take(&store, &ask(1, number, NOON), NOON), Grant::Granted);
+        settle(&store, WorkerId(1), ask(1, number, NOON).peer, &end, NOON);
+    }
+    let before = status(&store, Budget::default(), NOON);
+    for number in 5..50 {
+        assert_eq!(take(&store, &ask(1, number, NOON), NOON), Grant::Granted);
+        let unused = End { outcome: Outcome::Unused, ..failed };
+        settle(&store, WorkerId(1), ask(1, number, NOON).peer, &unused, NOON);
+    }
+    assert_eq!(status(&store, Budget::default(), NOON), before);
+    assert_eq!(take(&store, &ask(1, 50, NOON), NOON), Grant::Granted);
+    settle(&store, WorkerId(1), ask(1, 50, NOON).peer, &failed, NOON);
+    assert_eq!(status(&store, Budget::default(), NOON).halted.map(|(halt, _)| halt), Some(Halt::BreakerOpen));
+}
+
 proptest! {
     #[test]
     fn invariant_7_whoever_asks_when_lanes_are_never_overbooked(
@@ -67,7 +100,7 @@ proptest! {
             now = now.after(Duration::from_millis(pause));
             held.retain(|(_, _, until)| *until > now);
             if settles && let Some((worker, number, _)) = held.pop() {
-                let end = End { error: None, retry_after: None, jitter: 0 };
+                let end = End { outcome: Outcome::Assessed, retry_after: None, jitter: 0 };
                 settle(&store, WorkerId(worker), ask(worker, number, now).peer, &end, now);
                 continue;
             }

@@ -185,5 +185,5 @@ fn durations_and_sizes_end_where_their_description_says() {
         }
         refused(path, &json!("5 s"), &[MistakeKind::Malformed]);
     });
-    assert_eq!(count, 8);
+    assert_eq!(count, 10);
 }

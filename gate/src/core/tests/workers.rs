@@ -155,6 +155,27 @@ fn invariant_7_one_lookup_per_address_and_proxy_one_at_a_time() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let mut fleet = Fleet::new(2, site(1, r#", "first_look": {"hold": "2s"}"#));
+    fleet.now = START.after(Duration::from_secs(7_200));
+    for number in 0..4 {
+        fleet.request(number as usize % 2, peer(number));
+    }
+    let known = clean(fleet.now);
+    fleet.turn(&|_| (60_000, Ok(known)));
+    assert_eq!(fleet.calls.len(), 1);
+    // The lookup under way is lost, and the clock shows two hours less.
+    fleet.flying.clear();
+    fleet.now = START;
+    fleet.turn(&|_| (30, Ok(known)));
+    assert!(fleet.held.is_empty(), "they were to be released two seconds later by the old time");
+    fleet.request(0, peer(9));
+    fleet.run(1_000, &|_| (30, Ok(known)));
+    assert!(fleet.calls.contains(&peer(9)), "the lost lookup's lane is free");
+    assert!(fleet.held.is_empty());
+}
+
+#[test]
 fn a_lane_of_a_worker_that_died_comes_free() {
     let mut fleet = Fleet::new(2, patient(""));
     fleet.request(0, peer(1));
@@ -277,6 +298,31 @@ fn stale_facts_decide_and_are_learned_anew_once() {
     fleet.run(100, &|_| (10, Ok(known)));
     assert_eq!(fleet.calls.len(), 3);
     assert!(fleet.request(1, peer(1)).unwrap().age.unwrap() < 10, "the other worker has the new facts");
+}
+
+#[test]
+fn a_peer_that_is_denied_again_and_again_is_denied_longer_on_all_workers() {
+    let block = r#", "policy": {"block": {"ttl": "1h", "factor": 3, "max": "10h"}}, "cache": {"stale": "0s"}"#;
+    let mut fleet = Fleet::new(2, patient(block));
+    let mut asked = 0;
+    for hours in [1, 3, 9, 10, 10] {
+        let bad = Assessment { findings: Findings::of(&[Finding::C2]), ..clean(fleet.now) };
+        assert!(fleet.request(0, peer(1)).is_none());
+        fleet.run(100, &|_| (10, Ok(bad)));
+        asked += 1;
+        let learned = fleet.now;
+        // Lifetimes are shorter by up to a tenth.
+        fleet.now = learned.after(Duration::from_secs(hours * 3600 * 9 / 10 - 60));
+        for worker in [0, 1] {
+            assert_eq!(fleet.request(worker, peer(1)).unwrap().verdict.action, Action::Deny, "after {hours} hours");
+        }
+        assert_eq!(fleet.calls.len(), asked);
+        fleet.now = learned.after(Duration::from_secs(hours * 3600));
+    }
+    let good = clean(fleet.now);
+    assert!(fleet.request(1, peer(1)).is_none());
+    fleet.run(100, &|_| (10, Ok(good)));
+    assert_eq!(fleet.request(0, peer(1)).unwrap().verdict.action, Action::Allow, "forgiven when nothing is found");
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What the gate counts, and what it says of how things stand.
+
+use super::Gate;
+use crate::metrics::{Metric, Sample};
+use crate::{Config, Counter, Decision, Proxy, Skip, ledger};
+
+impl Gate {
+    /// Reports what was counted since the last time, and how things stand where that may have changed. What the workers
+    /// share is read only then, so that a tick on which nothing happened costs nothing.
+    pub fn measure(&mut self, proxy: Proxy<'_>, report: &mut dyn FnMut(Metric, Sample)) {
+        self.counters.take(|counter, count| {
+            report(Metric::Counter(counter), Sample::Add(i64::try_from(count).unwrap_or(i64::MAX)));
+        });
+        let report = &mut |gauge, sample| report(Metric::Gauge(gauge), sample);
+        self.gauges.report_own(self.waiters.len(), self.wanted.queued(), self.cache.len(), report);
+        if self.gauges.is_due(proxy.now) {
+            let status = ledger::status(proxy.store, self.budget, proxy.now);
+            self.gauges.report_shared(&status, self.budget, proxy.now, report);
+        }
+    }
+
+    /// Takes this worker's part out of the gauges to which every worker adds, since it may be about to end. The next
+    /// [`Gate::measure`] puts it back.
+    pub fn measure_no_more(&mut self, report: &mut dyn FnMut(Metric, Sample)) {
+        self.gauges.report_own(0, 0, 0, &mut |gauge, sample| report(Metric::Gauge(gauge), sample));
+    }
+
+    /// How many streams wait.
+    pub fn held(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// How many peers the cache remembers.
+    pub fn remembered(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// How many addresses wait for a lane.
+    pub fn queued(&self) -> usize {
+        self.wanted.queued()
+    }
+
+    /// Counts a stream that is not judged, and says so.
+    pub fn skip(&mut self, skip: Skip) -> Skip {
+        self.counters.add(Counter::Skipped(skip));
+        skip
+    }
+
+    pub(super) fn count<'s>(&mut self, config: &Config, decision: Decision<'s>) -> Decision<'s> {
+        self.counters.add(Counter::Decision(decision.verdict.action, decision.source, config.mode));
+        if let Some(reason) = decision.reason {
+            self.counters.add(match decision.refuses(config.mode) {
+                true => Counter::FailedClosed(reason),
+                false => Counter::FailedOpen(reason),
+            });
+        }
+        decision
+    }
+}

@@ -1,0 +1,125 @@
+//! What happened: numbers that only grow.
+
+use crate::{LookupError, Mode, Reason, Skip};
+use evaluator::{Action, Source};
+
+/// One counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counter {
+    /// `criminalip_decisions_total`: decisions about streams.
+    Decision(Action, Source, Mode),
+    /// `criminalip_lookups_total`: lookups that ended; `None` is a report.
+    Lookup(Option<LookupError>),
+    /// `criminalip_failed_open_total`: streams let through without facts.
+    FailedOpen(Reason),
+    /// `criminalip_failed_closed_total`: streams refused without facts.
+    FailedClosed(Reason),
+    /// `criminalip_cache_total`: searches for what is remembered about a peer.
+    Cache(Found),
+    /// `criminalip_cache_evictions_total`: peers that a worker forgot to make room for others.
+    Evicted,
+    /// `criminalip_dropped_total`: addresses that left the queue of lookups, or were not let in, because it was full.
+    Dropped,
+    /// `criminalip_skipped_total`: streams that the gate did not judge.
+    Skipped(Skip),
+}
+
+impl Counter {
+    pub(super) fn name(self) -> String {
+        match self {
+            Counter::Decision(action, source, mode) => format!(
+                "criminalip_decisions_total;action={};source={};mode={}",
+                action.name(),
+                source.code(),
+                mode.name()
+            ),
+            Counter::Lookup(error) => {
+                format!("criminalip_lookups_total;outcome={}", error.map_or("assessed", |error| error.code()))
+            }
+            Counter::FailedOpen(reason) => format!("criminalip_failed_open_total;reason={}", reason.code()),
+            Counter::FailedClosed(reason) => format!("criminalip_failed_closed_total;reason={}", reason.code()),
+            Counter::Cache(found) => format!("criminalip_cache_total;result={}", found.code()),
+            Counter::Evicted => "criminalip_cache_evictions_total".into(),
+            Counter::Dropped => "criminalip_dropped_total".into(),
+            Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
+        }
+    }
+
+    /// Every counter, each once.
+    pub(super) fn all() -> impl Iterator<Item = Counter> {
+        let actions = [Action::Allow, Action::Tag, Action::Deny];
+        let sources = Source::ALL.iter().copied();
+        let modes = [Mode::Enforce, Mode::Shadow];
+        let decisions = actions.into_iter().flat_map(move |action| {
+            sources.clone().flat_map(move |source| modes.map(|mode| Counter::Decision(action, source, mode)))
+        });
+        decisions
+            .chain([Counter::Lookup(None)])
+            .chain(LookupError::all().map(|error| Counter::Lookup(Some(error))))
+            .chain(Reason::all().map(Counter::FailedOpen))
+            .chain(Reason::all().map(Counter::FailedClosed))
+            .chain(Found::ALL.map(Counter::Cache))
+            .chain([Counter::Evicted, Counter::Dropped])
+            .chain(Skip::ALL.map(Counter::Skipped))
+    }
+}
+
+/// Where something was found about a peer that no list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Found {
+    /// In the worker's cache, fresh.
+    Fresh,
+    /// In the worker's cache, to be learned anew.
+    Stale,
+    /// Not there, but in what the workers share.
+    Shared,
+    /// Nowhere.
+    Miss,
+}
+
+impl Found {
+    pub(super) const ALL: [Found; 4] = [Found::Fresh, Found::Stale, Found::Shared, Found::Miss];
+
+    const fn code(self) -> &'static str {
+        match self {
+            Found::Fresh => "fresh",
+            Found::Stale => "stale",
+            Found::Shared => "shared",
+            Found::Miss => "miss",
+        }
+    }
+}
+
+/// What was counted since the last time it was taken, sorted by counter.
+pub(crate) struct Counters(Box<[(Counter, u64)]>);
+
+impl Default for Counters {
+    fn default() -> Counters {
+        let mut counters: Vec<_> = Counter::all().map(|counter| (counter, 0)).collect();
+        counters.sort_unstable();
+        Counters(counters.into())
+    }
+}
+
+impl Counters {
+    /// Adds one.
+    pub(crate) fn add(&mut self, counter: Counter) {
+        self.add_many(counter, 1);
+    }
+
+    pub(crate) fn add_many(&mut self, counter: Counter, more: u64) {
+        let place = self.0.binary_search_by_key(&counter, |(counter, _)| *counter);
+        if let Some((_, count)) = place.ok().and_then(|place| self.0.get_mut(place)) {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// Gives every counter that grew to `record`, with how much it grew, and starts again from zero.
+    pub(crate) fn take(&mut self, mut record: impl FnMut(Counter, u64)) {
+        for (counter, count) in &mut self.0 {
+            if *count > 0 {
+                record(*counter, std::mem::take(count));
+            }
+        }
+    }
+}
