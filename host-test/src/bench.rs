@@ -105,6 +105,7 @@ async fn measure(arm: Arm, setting: &Setting, meter: &Meter, seconds: u32, proce
         bootstrap: (arm.bootstrap)(setting).to_string(),
         json: true,
         concurrency: 1,
+        drain_seconds: 1,
         environment: Vec::new(),
         folder: TempDir::new()?,
     })

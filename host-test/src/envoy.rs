@@ -68,6 +68,8 @@ pub struct Start {
     pub json: bool,
     /// Worker threads.
     pub concurrency: u16,
+    /// How long connections of a replaced listener go on, in seconds.
+    pub drain_seconds: u32,
     /// Environment variables on top of our own.
     pub environment: Vec<(String, String)>,
     /// The folder in which the bootstrap is written and Envoy runs.
@@ -114,7 +116,9 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(&admin_file)
             .args(["--concurrency", &start.concurrency.to_string(), "--disable-hot-restart"])
-            .args(["--file-flush-interval-msec", "10", "--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
+            .args(["--file-flush-interval-msec", "10"])
+            .args(["--drain-time-s", &start.drain_seconds.to_string()])
+            .args(["--parent-shutdown-time-s", &(start.drain_seconds + 1).to_string()])
             .args(["--log-level", "info", "--log-format", "%l %n %v"])
             .envs(start.environment)
             .current_dir(start.folder.path())
@@ -170,6 +174,30 @@ impl Envoy {
             bail!("{path}: {} {}", reply.status, reply.text());
         }
         Ok(reply.text())
+    }
+
+    /// Sets the level of one of Envoy's loggers.
+    ///
+    /// # Errors
+    /// When the admin interface does not take it.
+    pub async fn set_log_level(&self, logger: &str, level: &str) -> Result<()> {
+        let path = format!("/logging?{logger}={level}");
+        let reply = Ask::new(self.admin, None).path(&path).post("").send().await?;
+        if !reply.status.is_success() {
+            bail!("{path}: {} {}", reply.status, reply.text());
+        }
+        Ok(())
+    }
+
+    /// The memory that its process has, in bytes (`VmRSS`).
+    ///
+    /// # Errors
+    /// Where there is no `/proc` as Linux has it.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| format!("odd: {line}"))?;
+        Ok(kilobytes * 1024)
     }
 
     /// Where the admin interface listens.

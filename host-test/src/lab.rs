@@ -56,6 +56,7 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     inject_key: bool,
     following: bool,
+    drain_seconds: u32,
 }
 
 /// A running lab; all of it stops when dropped.
@@ -87,6 +88,7 @@ impl Lab {
             environment: Vec::new(),
             inject_key: false,
             following: false,
+            drain_seconds: 1,
         };
         builder.listener(MAIN, changes)
     }
@@ -192,7 +194,8 @@ impl Lab {
     /// # Errors
     /// When it cannot be written.
     pub fn update(&self, plugin: impl Into<String>) -> Result<()> {
-        let listener = Listener { name: MAIN.into(), plugin: plugin.into(), peers: Peers::ProxyProtocol };
+        let listener =
+            Listener { name: MAIN.into(), plugin: plugin.into(), peers: Peers::ProxyProtocol, answers: false };
         let resource = listener.resource(&self.module, &self.environment);
         write_listeners(self.envoy.folder(), vec![resource])?;
         Ok(())
@@ -230,7 +233,8 @@ impl Builder {
 
     /// Adds a listener whose filter gets this text as its configuration.
     pub fn verbatim(mut self, name: &str, plugin: &str) -> Builder {
-        self.listeners.push(Listener { name: name.into(), plugin: plugin.into(), peers: Peers::ProxyProtocol });
+        let peers = Peers::ProxyProtocol;
+        self.listeners.push(Listener { name: name.into(), plugin: plugin.into(), peers, answers: false });
         self
     }
 
@@ -244,6 +248,14 @@ impl Builder {
     pub fn peers(mut self, peers: Peers) -> Builder {
         if let Some(listener) = self.listeners.last_mut() {
             listener.peers = peers;
+        }
+        self
+    }
+
+    /// Has Envoy answer by itself at the last listener, see [`Listener::answers`].
+    pub fn answering(mut self) -> Builder {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.answers = true;
         }
         self
     }
@@ -274,6 +286,11 @@ impl Builder {
         Builder { following: true, ..self }
     }
 
+    /// Lets connections of a replaced listener go on for so long, instead of a second.
+    pub fn drain_seconds(self, drain_seconds: u32) -> Builder {
+        Builder { drain_seconds, ..self }
+    }
+
     /// Starts everything.
     ///
     /// # Errors
@@ -299,6 +316,7 @@ impl Builder {
             bootstrap: bootstrap.to_string(),
             json: true,
             concurrency: self.concurrency,
+            drain_seconds: self.drain_seconds,
             environment: self.environment,
             folder,
         };

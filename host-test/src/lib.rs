@@ -12,6 +12,7 @@ pub mod bench;
 pub mod client;
 pub mod envoy;
 pub mod fake;
+pub mod flood;
 pub mod lab;
 pub mod upstream;
 

@@ -55,6 +55,7 @@ async fn demo_envoy(fake: &Fake, upstream: &Upstream) -> Result<(Envoy, SocketAd
         bootstrap: demo::bootstrap(&envoy::module()?, upstream.address(), Api::StandIn(fake.address()))?,
         json: false,
         concurrency: 1,
+        drain_seconds: 1,
         environment: vec![("CRIMINALIP_API_KEY".into(), KEY.into())],
         folder: tempfile::TempDir::new()?,
     };
@@ -89,6 +90,8 @@ async fn with_the_shipped_rules_metrics_have_labels() -> Result<()> {
         for metric in [
             "criminalip_decisions_total{action=\"deny\",source=\"api\",mode=\"enforce\"} 1",
             "criminalip_lookups_total{outcome=\"assessed\"} 1",
+            "criminalip_cache_total{result=\"miss\"} 1",
+            "criminalip_halted{reason=\"breaker_open\"} 0",
         ] {
             let own: Vec<_> = text.lines().filter(|line| line.contains("criminalip_")).collect();
             ensure!(text.contains(metric), "{metric} is not in {own:#?}");

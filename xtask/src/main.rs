@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench` and `fuzz`.
+//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench`, `flood` and `fuzz`.
 //!
 //! Everything that a fresh machine lacks is fetched here (the Wasm target, an Envoy), so that two commands lead from a
 //! clone to a running gate, and so that continuous integration runs what a contributor runs.
@@ -8,6 +8,7 @@ mod bench;
 mod command;
 mod demo;
 mod envoy;
+mod flood;
 mod fuzz;
 mod module;
 mod step;
@@ -55,6 +56,12 @@ enum Task {
         #[arg(long, value_delimiter = ',')]
         arms: Vec<String>,
     },
+    /// Flood an Envoy with requests of new peers: what that does to memory, credits and a known peer.
+    Flood {
+        /// How many new peers there are.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=100_000_000))]
+        peers: u32,
+    },
     /// Feed the parsers mutated input.
     Fuzz {
         /// How long each target runs, in seconds.
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
         Task::Demo { serve } => demo::run(serve),
         Task::Test { fast } => test::run(fast),
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),
+        Task::Flood { peers } => flood::run(peers),
         Task::Fuzz { seconds } => fuzz::run(seconds),
     };
     match outcome {

@@ -26,7 +26,13 @@ pub struct Listener {
     pub plugin: String,
     /// How it learns who the peer is.
     pub peers: Peers,
+    /// Whether Envoy answers by itself, without an upstream and without an access log: for loads. The answer shows the
+    /// tag that an upstream would have got, in [`SEEN_HEADER`].
+    pub answers: bool,
 }
+
+/// The header in which a listener that answers by itself shows the tag.
+pub const SEEN_HEADER: &str = "x-seen";
 
 /// How the callout cluster injects the key, where it does.
 const INJECTED_KEY: &str = "%ENVIRONMENT(CRIMINALIP_API_KEY)%";
@@ -45,6 +51,16 @@ impl Listener {
             ),
             Peers::Forwarded { use_remote_address, trusted_hops } => (use_remote_address, trusted_hops, json!([])),
         };
+        let mut route = json!({"match": {"prefix": "/"}});
+        let mut access_log = json!([]);
+        if self.answers {
+            route["direct_response"] = json!({"status": 200, "body": {"inline_string": "ok"}});
+            route["response_headers_to_add"] =
+                json!([{"header": {"key": SEEN_HEADER, "value": "%REQ(X-CRIMINALIP)%"}}]);
+        } else {
+            route["route"] = json!({"cluster": "upstream"});
+            access_log = json!([{"name": "stdout", "typed_config": to_stdout(&self.name)}]);
+        }
         let manager = json!({
             "stat_prefix": self.name,
             "codec_type": "AUTO",
@@ -53,10 +69,8 @@ impl Listener {
             "xff_num_trusted_hops": trusted_hops,
             "request_timeout": "25s",
             "stream_idle_timeout": "25s",
-            "access_log": [{"name": "stdout", "typed_config": access_log(&self.name)}],
-            "route_config": {"virtual_hosts": [{
-                "name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
-            }]},
+            "access_log": access_log,
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
             "http_filters": [
                 {"name": "portcullis", "typed_config": self.filter(module, environment)},
                 {"name": "router", "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))},
@@ -93,7 +107,7 @@ impl Listener {
     }
 }
 
-fn access_log(listener: &str) -> Value {
+fn to_stdout(listener: &str) -> Value {
     typed(
         "extensions.access_loggers.stream.v3.StdoutAccessLog",
         json!({"log_format": {"json_format": {

@@ -108,6 +108,7 @@ impl Stage {
             bootstrap: demo::bootstrap(&arguments.wasm.canonicalize()?, upstream.address(), api)?,
             json: false,
             concurrency: 1,
+            drain_seconds: 1,
             environment: vec![(KEY_VARIABLE.into(), key.unwrap_or(KEY).into())],
             folder: TempDir::new()?,
         };

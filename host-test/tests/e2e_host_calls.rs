@@ -1,0 +1,80 @@
+//! The budget of a warm request in calls across the VM's border, counted from Envoy's own trace: what is not in these
+//! lists costs nothing.
+
+use anyhow::Result;
+use host_test::{client::Reply, fake::peer, lab::Lab};
+use serde_json::json;
+use std::net::IpAddr;
+
+/// The calls in these lines of Envoy's log, in their order: those into the VM with `>`, those out of it with `<`. The memory
+/// that Envoy asks for to hand a value over is part of the call that gets it, and a tick is no part of a request: they are
+/// left out.
+fn calls(log: &[String]) -> Vec<String> {
+    const OTHERS: [&str; 2] = ["on_tick", "on_memory_allocate"];
+    let mut calls = Vec::new();
+    let mut within = None;
+    for line in log.iter().filter_map(|line| line.strip_prefix("trace wasm [")) {
+        let Some((border, call)) = line.split_once("] ") else { continue };
+        let call = call.trim_start_matches("env.").trim_start_matches("proxy_");
+        let name = call.split(['(', ' ']).next().unwrap_or(call);
+        match border {
+            "host->vm" if OTHERS.contains(&name) => within = within.or(Some(name.to_owned())),
+            "host<-vm" if within.as_deref() == Some(name) => within = None,
+            "host->vm" if within.is_none() => calls.push(format!("> {name}")),
+            "vm->host" if within.is_none() => calls.push(format!("< {name}")),
+            _ => {}
+        }
+    }
+    calls
+}
+
+/// The calls for one request of a peer that is known, from its beginning to the end of its context.
+async fn calls_for(lab: &Lab, peer: IpAddr) -> Result<(Reply, Vec<String>)> {
+    let from = lab.envoy.log().len();
+    lab.envoy.set_log_level("wasm", "trace").await?;
+    let reply = lab.ask(peer).send().await?;
+    // The context ends when the answer is out.
+    let own = host_test::eventually(async || {
+        let calls = calls(&lab.envoy.log()[from..]);
+        let start = calls.iter().position(|call| call == "> on_context_create");
+        let end = calls.iter().position(|call| call == "> on_delete");
+        match (start, end) {
+            (Some(start), Some(end)) => Ok(calls[start..=end].to_vec()),
+            _ => anyhow::bail!("not over: {calls:?}"),
+        }
+    })
+    .await?;
+    lab.envoy.set_log_level("wasm", "info").await?;
+    Ok((reply, own))
+}
+
+#[tokio::test]
+async fn a_warm_request_costs_these_calls_and_no_others() -> Result<()> {
+    let lab = Lab::with(json!({"log": "none"})).answering().start().await?;
+    let before = ["> on_context_create", "> on_request_headers"];
+    let passed = ["< get_property", "< set_property", "< replace_header_map_value"];
+    // The answer's form follows what the client accepts.
+    let refused = [
+        "< get_property",
+        "< set_property",
+        "< get_header_map_value",
+        "< get_header_map_value",
+        "< send_local_response",
+    ];
+    let after = ["> on_response_headers", "> on_done", "> on_delete"];
+    for (peer, status, decision, inside) in [
+        (peer::CLEAN, 200, "allow", &passed[..]),
+        (peer::TOR, 200, "tag", &passed[..]),
+        (peer::C2, 403, "deny", &refused[..]),
+    ] {
+        lab.ask(peer).send().await?;
+        let (reply, calls) = calls_for(&lab, peer).await?;
+        assert_eq!(reply.status.as_u16(), status, "{decision}");
+        if status == 200 {
+            let tag = reply.header("x-seen").unwrap_or_default();
+            assert!(tag.starts_with(&format!("verdict={decision}")) && tag.ends_with("source=cache"), "{tag}");
+        }
+        assert_eq!(calls, [&before[..], inside, &after[..]].concat(), "{decision}");
+    }
+    Ok(())
+}
