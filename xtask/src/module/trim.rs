@@ -4,7 +4,8 @@
 //! instructions a request, for nothing; and what is not there cannot panic. The linker knows no way to leave them out.
 
 use anyhow::{Context, Result, bail};
-use wasmparser::{Export, ExternalKind, Parser, Payload};
+use wasm_encoder::{ExportSection, Module, RawSection};
+use wasmparser::{Parser, Payload};
 
 const PREFIX: &str = "proxy_on_";
 
@@ -30,62 +31,34 @@ const KEPT: [&str; 12] = [
 /// # Errors
 /// When the bytes are no module, or one of the callbacks is not there to stay.
 pub(crate) fn trim(module: &[u8]) -> Result<Vec<u8>> {
-    let mut trimmed = module.get(..8).context("the module has no header")?.to_vec();
+    let mut trimmed = Module::new();
     let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
         if let Payload::ExportSection(section) = &payload {
-            let exports = section.clone().into_iter().collect::<Result<Vec<_>, _>>()?;
-            let kept: Vec<_> = exports.into_iter().filter(|export| stays(export.name)).collect();
-            found.extend(kept.iter().filter_map(|export| export.name.strip_prefix(PREFIX)));
-            push_section(&mut trimmed, EXPORT_SECTION, &export_section(&kept)?);
+            let mut kept = ExportSection::new();
+            for export in section.clone() {
+                let export = export?;
+                if stays(export.name) {
+                    kept.export(export.name, export.kind.into(), export.index);
+                    found.extend(export.name.strip_prefix(PREFIX));
+                }
+            }
+            trimmed.section(&kept);
         } else if let Some((id, range)) = payload.as_section() {
-            push_section(&mut trimmed, id, &module[range.start as usize..range.end as usize]);
+            let data =
+                module.get(range.start as usize..range.end as usize).context("a section ends outside the module")?;
+            trimmed.section(&RawSection { id, data });
         }
     }
     if let Some(missing) = KEPT.into_iter().find(|name| !found.contains(name)) {
         bail!("the module does not export {PREFIX}{missing}");
     }
-    Ok(trimmed)
+    Ok(trimmed.finish())
 }
 
 fn stays(export: &str) -> bool {
     export.strip_prefix(PREFIX).is_none_or(|callback| KEPT.contains(&callback))
-}
-
-const EXPORT_SECTION: u8 = 7;
-
-fn export_section(exports: &[Export<'_>]) -> Result<Vec<u8>> {
-    let mut section = Vec::new();
-    push_number(&mut section, exports.len());
-    for export in exports {
-        push_number(&mut section, export.name.len());
-        section.extend_from_slice(export.name.as_bytes());
-        section.push(match export.kind {
-            ExternalKind::Func => 0,
-            ExternalKind::Table => 1,
-            ExternalKind::Memory => 2,
-            ExternalKind::Global => 3,
-            other => bail!("the export {} is a {other:?}, which no proxy knows", export.name),
-        });
-        push_number(&mut section, export.index as usize);
-    }
-    Ok(section)
-}
-
-fn push_section(module: &mut Vec<u8>, id: u8, content: &[u8]) {
-    module.push(id);
-    push_number(module, content.len());
-    module.extend_from_slice(content);
-}
-
-/// Unsigned LEB128.
-fn push_number(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
 }
 
 #[cfg(test)]
