@@ -76,13 +76,6 @@ pub(crate) enum Freshness {
     Expired,
 }
 
-impl Remembered {
-    /// A fact just learned.
-    pub(crate) fn new(fact: Fact) -> Remembered {
-        Remembered { fact, refresh_failed: Timestamp::from_unix(0) }
-    }
-}
-
 /// A bounded map from address to fact. Eviction resists scans: an address seen once goes before one seen often.
 pub(crate) struct Cache {
     facts: unsync::Cache<[u8; 16], Remembered, UnitWeighter, FixedState, CountEvictions>,
@@ -95,6 +88,13 @@ pub(crate) struct Remembered {
     pub(crate) fact: Fact,
     /// When a lookup to learn the fact anew last failed.
     refresh_failed: Timestamp,
+}
+
+impl Remembered {
+    /// A fact just learned.
+    pub(crate) fn new(fact: Fact) -> Remembered {
+        Remembered { fact, refresh_failed: Timestamp::from_unix(0) }
+    }
 }
 
 impl Cache {
