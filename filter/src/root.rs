@@ -7,11 +7,11 @@ use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer};
 use gate::{
     Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, RootId, Site, StreamId,
+    Subject,
 };
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) struct Root {
     id: RootId,
     loaded: Option<Loaded>,
     /// What is asked for by the proxy's callout tokens.
-    asked: BTreeMap<u32, (LookupId, IpAddr)>,
+    asked: BTreeMap<u32, (LookupId, Subject)>,
     tick: u32,
     ending: bool,
 }
@@ -90,10 +90,10 @@ impl RootContext for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
-        let Some((lookup, peer)) = self.asked.remove(&token) else { return };
+        let Some((lookup, subject)) = self.asked.remove(&token) else { return };
         let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
         self.run(|worker, proxy, effects| {
-            let facts = read(headers, body_size, most, peer, proxy.now);
+            let facts = read(headers, body_size, most, &subject, proxy.now);
             let answer = Answer { facts, retry_after: retry_after() };
             worker.gate.answer(lookup, &answer, proxy, effects);
         });
@@ -186,7 +186,7 @@ impl Root {
         while let Some(lookup) = worker.gate.next_lookup(self.id, queue, proxy, effects) {
             match self.send(&lookup) {
                 Some(token) => {
-                    self.asked.insert(token, (lookup.id, lookup.peer));
+                    self.asked.insert(token, (lookup.id, lookup.subject));
                 }
                 None => {
                     let answer = Answer { facts: Err(LookupError::NotSent), retry_after: None };
@@ -201,7 +201,7 @@ impl Root {
 
     fn send(&self, lookup: &Lookup) -> Option<u32> {
         let api = &lookup.site.config.api;
-        let path = format!("/v1/asset/ip/report?ip={}&full={}", lookup.peer, api.full);
+        let path = format!("/v1/asset/ip/report?ip={}&full={}", lookup.subject, api.full);
         let mut headers = vec![
             (":method", "GET"),
             (":path", path.as_str()),
@@ -240,7 +240,7 @@ fn key_from_environment(name: &str) -> Result<String, String> {
 
 /// Reads the answer to a callout. The proxy makes answers of its own when it got none: without headers when the
 /// connection broke after them, and 503 and 504 without the header that tells how long an upstream took.
-fn read(headers: usize, body_size: usize, most: u32, peer: IpAddr, now: Moment) -> Result<Assessment, LookupError> {
+fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Moment) -> Result<Assessment, LookupError> {
     if headers == 0 {
         return Err(LookupError::Reset);
     }
@@ -261,7 +261,7 @@ fn read(headers: usize, body_size: usize, most: u32, peer: IpAddr, now: Moment) 
     };
     let reading = read_answer(status, &body, now.timestamp()).map_err(LookupError::Answer)?;
     match reading.subject {
-        Some(subject) if subject != peer => Err(LookupError::OtherAddress),
+        Some(about) if *asked != Subject::Address(about) => Err(LookupError::OtherAddress),
         _ => Ok(reading.assessment),
     }
 }

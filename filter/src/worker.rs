@@ -1,10 +1,9 @@
 //! What all contexts of one VM share: the gate, the time, and the ways to wake a root.
 
 use crate::host::{self, Level, MetricKind, SharedData};
-use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId};
+use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 /// The state of one worker's VM.
@@ -25,17 +24,13 @@ pub(crate) struct Worker {
     metrics: BTreeMap<Metric, u32>,
 }
 
-/// The message by which a worker wakes its own root. Others are addresses.
+/// The message by which a worker wakes its own root. Others name a peer.
 const WAKE: &[u8] = &[];
 
 /// Tells the worker with this queue that the lookup of this peer ended.
-pub(crate) fn tell(queue: u32, peer: IpAddr) {
-    let address = match peer {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
-    };
+pub(crate) fn tell(queue: u32, peer: SubjectId) {
     // The worker looks again by itself before long, should the message not reach it.
-    let _ = host::put_into_queue(queue, &address.octets());
+    let _ = host::put_into_queue(queue, &peer.to_bytes());
 }
 
 struct Waker {
@@ -109,12 +104,12 @@ impl Worker {
     }
 
     /// Takes the messages that woke this root: the peers whose lookups by other workers ended.
-    pub(crate) fn woken(&mut self, root: RootId) -> Vec<IpAddr> {
+    pub(crate) fn woken(&mut self, root: RootId) -> Vec<SubjectId> {
         let mut peers = Vec::new();
         if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root) {
             waker.rung = false;
             while let Ok(message) = host::take_from_queue(waker.queue) {
-                peers.extend(<[u8; 16]>::try_from(message).map(|bytes| Ipv6Addr::from(bytes).to_canonical()));
+                peers.extend(<[u8; 16]>::try_from(message).map(SubjectId::from_bytes));
             }
         }
         peers

@@ -1,12 +1,11 @@
 //! The worker's own memory of peers: assessments and, for a short while, lookups that failed. Never verdicts.
 
-use crate::{CacheLimits, Config, LookupError};
+use crate::{CacheLimits, Config, LookupError, SubjectId};
 use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
 use quick_cache::{Lifecycle, UnitWeighter, unsync};
 use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// What is remembered about one peer.
@@ -76,9 +75,9 @@ pub(crate) enum Freshness {
     Expired,
 }
 
-/// A bounded map from address to fact. Eviction resists scans: an address seen once goes before one seen often.
+/// A bounded map from peer to fact. Eviction resists scans: a peer seen once goes before one seen often.
 pub(crate) struct Cache {
-    facts: unsync::Cache<[u8; 16], Remembered, UnitWeighter, FixedState, CountEvictions>,
+    facts: unsync::Cache<SubjectId, Remembered, UnitWeighter, FixedState, CountEvictions>,
     hasher: FixedState,
 }
 
@@ -115,14 +114,14 @@ impl Cache {
     }
 
     /// What is remembered about this peer, whatever it is worth.
-    pub(crate) fn get(&self, peer: IpAddr) -> Option<&Remembered> {
-        self.facts.get(&key(peer))
+    pub(crate) fn get(&self, peer: SubjectId) -> Option<&Remembered> {
+        self.facts.get(&peer)
     }
 
     /// How far a fact about this peer can be relied on that counts this long.
     pub(crate) fn freshness(
         &self,
-        peer: IpAddr,
+        peer: SubjectId,
         remembered: &Remembered,
         lifetime: Duration,
         limits: &CacheLimits,
@@ -149,16 +148,16 @@ impl Cache {
     }
 
     /// Remembers a fact in the place of an older one. Returns how many other peers are evicted to make room.
-    pub(crate) fn insert(&mut self, peer: IpAddr, fact: Fact) -> u64 {
+    pub(crate) fn insert(&mut self, peer: SubjectId, fact: Fact) -> u64 {
         let mut evicted = 0;
         let remembered = Remembered { fact, refresh_failed: Timestamp::from_unix(0) };
-        self.facts.insert_with_lifecycle(key(peer), remembered, &mut evicted);
+        self.facts.insert_with_lifecycle(peer, remembered, &mut evicted);
         evicted
     }
 
     /// Notes that the fact about this peer could not be learned anew.
-    pub(crate) fn refresh_failed(&mut self, peer: IpAddr, now: Timestamp) {
-        if let Some(mut remembered) = self.facts.get_mut(&key(peer)) {
+    pub(crate) fn refresh_failed(&mut self, peer: SubjectId, now: Timestamp) {
+        if let Some(mut remembered) = self.facts.get_mut(&peer) {
             remembered.refresh_failed = now;
         }
     }
@@ -169,7 +168,7 @@ impl Cache {
     }
 
     /// A share of `whole`, the same for the same address.
-    fn share_of(&self, whole: u64, peer: IpAddr) -> u64 {
+    fn share_of(&self, whole: u64, peer: SubjectId) -> u64 {
         let byte = self.hasher.hash_one(peer) & 0xff;
         whole.saturating_mul(byte).checked_div(256).unwrap_or(0)
     }
@@ -178,18 +177,10 @@ impl Cache {
 /// Counts what a request to the cache evicts.
 struct CountEvictions;
 
-impl Lifecycle<[u8; 16], Remembered> for CountEvictions {
+impl Lifecycle<SubjectId, Remembered> for CountEvictions {
     type RequestState = u64;
 
-    fn on_evict(&self, evicted: &mut u64, _: [u8; 16], _: Remembered) {
+    fn on_evict(&self, evicted: &mut u64, _: SubjectId, _: Remembered) {
         *evicted = evicted.saturating_add(1);
-    }
-}
-
-/// Peers are canonical (IPv4-mapped IPv6 is unwrapped), so an IPv4 address cannot meet an IPv6 one here.
-fn key(peer: IpAddr) -> [u8; 16] {
-    match peer {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }

@@ -10,7 +10,7 @@ use crate::waiter::{OwnedConnection, Waiter, Waiters};
 use crate::wanted::{ASK_AGAIN, State, WantedList};
 use crate::{
     Budget, Config, Counter, Decision, Found, Histogram, LookupError, LookupId, Moment, Priority, Reason, Skip, Store,
-    WorkerId,
+    Subject, SubjectId, WorkerId,
 };
 use evaluator::{Action, AnswerError, Connection, Source, Timestamp};
 use std::net::IpAddr;
@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The decision core of one worker.
 pub struct Gate {
     worker: WorkerId,
+    /// The proxy's secret.
+    seed: u64,
     cache: Cache,
     table: Table,
     wanted: WantedList,
@@ -47,6 +49,7 @@ impl Gate {
         let seed = shared_seed(store, random.rotate_left(32));
         Gate {
             worker: WorkerId(random),
+            seed,
             cache: Cache::new(1, seed),
             table: Table::new(1, seed),
             wanted: WantedList::default(),
@@ -90,8 +93,8 @@ impl Gate {
         if !config.scope.is_public(peer) {
             return Consulted::Skip(self.skip(Skip::NotPublic));
         }
-        let Some(remembered) = self.cache.get(peer) else { return Consulted::Unknown };
-        let (decision, freshness) = self.decide(config, peer, remembered, connection, Source::Cache, now);
+        let Some(remembered) = self.cache.get(peer.into()) else { return Consulted::Unknown };
+        let (decision, freshness) = self.decide(config, peer.into(), remembered, connection, Source::Cache, now);
         if freshness == Freshness::Expired {
             return Consulted::Unknown;
         }
@@ -106,7 +109,7 @@ impl Gate {
 
     /// Sees to it that a peer whose facts are stale is looked up, when there is nothing more urgent.
     pub fn refresh(&mut self, site: &Rc<Site>, peer: IpAddr, now: Moment) {
-        self.want(site, peer, Priority::Refresh, now);
+        self.want(site, &peer.into(), Priority::Refresh, now);
     }
 
     /// Takes in a stream whose peer this worker does not know: asks the other workers' memory; else sees to it that the
@@ -121,11 +124,11 @@ impl Gate {
         proxy: Proxy<'_>,
     ) -> Admitted {
         let config = &site.config;
-        if let Some(fact) = self.table.get(proxy.store, peer) {
+        if let Some(fact) = self.table.get(proxy.store, peer.into()) {
             let (remembered, now) = (Remembered::new(fact), proxy.now.timestamp());
-            let (decision, freshness) = self.decide(config, peer, &remembered, connection, Source::Shared, now);
+            let (decision, freshness) = self.decide(config, peer.into(), &remembered, connection, Source::Shared, now);
             if freshness != Freshness::Expired {
-                self.remember(peer, fact);
+                self.remember(peer.into(), fact);
                 self.counters.add(Counter::Cache(Found::Shared));
                 if freshness == Freshness::Stale {
                     self.refresh(site, peer, proxy.now);
@@ -141,7 +144,7 @@ impl Gate {
         let halted = ledger::status(proxy.store, config.api.budget, proxy.now).halted;
         let refusal = if let Some((halt, _)) = halted {
             Some(Reason::Halted(halt))
-        } else if !self.want(site, peer, Priority::FirstLook, proxy.now) {
+        } else if !self.want(site, &peer.into(), Priority::FirstLook, proxy.now) {
             Some(Reason::QueueFull)
         } else if config.first_look.hold.is_zero() {
             Some(Reason::HoldExpired)
@@ -174,7 +177,7 @@ impl Gate {
         let now = proxy.now;
         while let Some(peer) = self.due(Some(root), now) {
             let wanted = self.wanted.get(peer)?;
-            let site = Rc::clone(&wanted.site);
+            let (site, subject) = (Rc::clone(&wanted.site), wanted.subject.clone());
             let api = &site.config.api;
             let lost_at = now.after(api.timeout).after(LOST_AFTER);
             let ask = Ask {
@@ -199,7 +202,7 @@ impl Gate {
                     let id = LookupId(self.next_id);
                     self.next_id = self.next_id.wrapping_add(1);
                     self.wanted.send(peer, id, now, lost_at);
-                    return Some(Lookup { id, peer, site });
+                    return Some(Lookup { id, subject, site });
                 }
                 Grant::InFlight => self.wanted.put_off(peer, now.after(ASK_AGAIN)),
                 Grant::Wait => {
@@ -260,7 +263,7 @@ impl Gate {
     }
 
     /// Takes the news of another worker that its lookup of this peer ended.
-    pub fn hear(&mut self, peer: IpAddr, proxy: Proxy<'_>, effects: &mut Effects) {
+    pub fn hear(&mut self, peer: SubjectId, proxy: Proxy<'_>, effects: &mut Effects) {
         self.ask_again = proxy.now;
         if self.wanted.get(peer).is_some_and(|wanted| matches!(wanted.state, State::Queued { .. }))
             && !self.resolve_from_others(peer, proxy, effects)
@@ -288,7 +291,7 @@ impl Gate {
     /// is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
         let staying = self.waiters.iter().filter(|waiter| waiter.site.root != root);
-        let heirs = staying.map(|waiter| (waiter.peer, Rc::clone(&waiter.site))).collect();
+        let heirs = staying.map(|waiter| (waiter.peer.into(), Rc::clone(&waiter.site))).collect();
         self.wanted.retire(root, &heirs);
         self.wanted.has_in_flight(root)
     }
@@ -300,8 +303,9 @@ impl Gate {
     }
 
     /// Sees to it that this peer will be looked up. `false` when the queue is full of what is more urgent.
-    fn want(&mut self, site: &Rc<Site>, peer: IpAddr, priority: Priority, now: Moment) -> bool {
-        let dropped = self.wanted.add(site, peer, priority, now);
+    fn want(&mut self, site: &Rc<Site>, subject: &Subject, priority: Priority, now: Moment) -> bool {
+        let peer = SubjectId::of(subject, self.seed);
+        let dropped = self.wanted.add(site, peer, subject, priority, now);
         if dropped.is_some() {
             self.counters.add(Counter::Dropped);
         }
@@ -309,7 +313,7 @@ impl Gate {
     }
 
     /// Ends the wait for a peer about which another worker has learned something since.
-    fn resolve_from_others(&mut self, peer: IpAddr, proxy: Proxy<'_>, effects: &mut Effects) -> bool {
+    fn resolve_from_others(&mut self, peer: SubjectId, proxy: Proxy<'_>, effects: &mut Effects) -> bool {
         let Some(since) = self.wanted.get(peer).map(|wanted| wanted.since.timestamp()) else { return false };
         let Some(fact) = self.table.get(proxy.store, peer).filter(|fact| fact.learned() >= since) else {
             return false;
@@ -320,7 +324,7 @@ impl Gate {
         true
     }
 
-    fn remember(&mut self, peer: IpAddr, fact: Fact) {
+    fn remember(&mut self, peer: SubjectId, fact: Fact) {
         let evicted = self.cache.insert(peer, fact);
         self.counters.add_many(Counter::Evicted, evicted);
     }
@@ -329,7 +333,7 @@ impl Gate {
     fn decide(
         &self,
         config: &Config,
-        peer: IpAddr,
+        peer: SubjectId,
         remembered: &Remembered,
         connection: &Connection<'_>,
         source: Source,
@@ -340,13 +344,13 @@ impl Gate {
         (decision, self.cache.freshness(peer, remembered, lifetime, &config.cache, now))
     }
 
-    fn due(&self, root: Option<RootId>, now: Moment) -> Option<IpAddr> {
+    fn due(&self, root: Option<RootId>, now: Moment) -> Option<SubjectId> {
         if self.ask_again.is_ahead_of(now, ASK_AGAIN) { None } else { self.wanted.due(root, now) }
     }
 
     fn settle(
         &mut self,
-        peer: IpAddr,
+        peer: SubjectId,
         outcome: Outcome,
         retry_after: Option<Duration>,
         proxy: Proxy<'_>,

@@ -1,6 +1,6 @@
 //! What goes into a gate and what comes out: streams, roots, answers; decisions, lookups, releases.
 
-use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Skip, Store};
+use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Skip, Store, Subject, SubjectId};
 use evaluator::{Assessment, Needs};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -82,8 +82,8 @@ pub struct Release {
 pub struct Lookup {
     /// To be handed back with the answer.
     pub id: LookupId,
-    /// The address to ask about.
-    pub peer: IpAddr,
+    /// Whom to ask about.
+    pub subject: Subject,
     /// The configuration that says how to ask.
     pub site: Rc<Site>,
 }
@@ -103,7 +103,7 @@ pub struct Effects {
     /// Streams whose wait is over.
     pub released: Vec<Release>,
     /// Queues of other workers, and the peer that they are to [`hear`](crate::Gate::hear) of.
-    pub tell: Vec<(u32, IpAddr)>,
+    pub tell: Vec<(u32, SubjectId)>,
     /// How long it was until a stream was released, or a lookup ended.
     pub took: Vec<(Histogram, Duration)>,
 }

@@ -1,11 +1,10 @@
-//! The ledger: what the workers of one proxy agree on about lookups. Who holds a lane and for which address, who waits,
+//! The ledger: what the workers of one proxy agree on about lookups. Who holds a lane and about which peer, who waits,
 //! what was spent, and whether Criminal IP is worth asking at all. One shared value, changed by compare-and-swap.
 
 use crate::store::{self, Store};
-use crate::{Budget, LookupError, Moment};
+use crate::{Budget, LookupError, Moment, SubjectId};
 use evaluator::AnswerError;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::time::Duration;
 
 mod status;
@@ -13,7 +12,7 @@ mod status;
 pub use status::Status;
 
 /// The number is the layout's: a module that writes another layout uses another key.
-const KEY: &str = "portcullis/ledger/2";
+const KEY: &str = "portcullis/ledger/3";
 
 /// Names one worker of the proxy: random, so that a worker's successor is somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +48,7 @@ pub(crate) struct Ask {
     pub(crate) worker: WorkerId,
     /// The worker's queue, for messages to it.
     pub(crate) queue: u32,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: SubjectId,
     pub(crate) priority: Priority,
     /// Since when the worker has waited for a lane.
     pub(crate) since: Moment,
@@ -65,7 +64,7 @@ pub(crate) struct Ask {
 pub(crate) enum Grant {
     /// The lane is taken; a credit is spent.
     Granted,
-    /// Somebody asks about this address already.
+    /// Somebody asks about this peer already.
     InFlight,
     /// No lane is free, or somebody else comes first. A message tells when that changes.
     Wait,
@@ -84,7 +83,7 @@ struct Ledger {
 #[derive(Debug, Serialize, Deserialize)]
 struct Lease {
     worker: WorkerId,
-    peer: IpAddr,
+    peer: SubjectId,
     until: Moment,
 }
 
@@ -140,7 +139,7 @@ pub(crate) fn take(store: &dyn Store, ask: &Ask, now: Moment) -> Grant {
 }
 
 /// Reports how a lookup ended: frees its lane. Returns the queues of the workers to tell.
-pub(crate) fn settle(store: &dyn Store, worker: WorkerId, peer: IpAddr, end: &End, now: Moment) -> Vec<u32> {
+pub(crate) fn settle(store: &dyn Store, worker: WorkerId, peer: SubjectId, end: &End, now: Moment) -> Vec<u32> {
     change(store, |ledger| ledger.settle(worker, peer, end, now)).unwrap_or_default()
 }
 
@@ -252,7 +251,7 @@ impl Ledger {
         }
     }
 
-    fn settle(&mut self, worker: WorkerId, peer: IpAddr, end: &End, now: Moment) -> Vec<u32> {
+    fn settle(&mut self, worker: WorkerId, peer: SubjectId, end: &End, now: Moment) -> Vec<u32> {
         let before = self.leases.len();
         self.leases.retain(|lease| !(lease.worker == worker && lease.peer == peer));
         if self.leases.len() < before {

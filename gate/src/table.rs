@@ -1,25 +1,25 @@
 //! The table: what the workers of one proxy know about peers, in a fixed number of shared values.
 //!
-//! The proxy cannot delete a value, so there is none per address: an address has its place in one of the buckets, and a
-//! bucket names the addresses that are in it. A collision is a miss or evicts an older fact, never a mix-up.
+//! The proxy cannot delete a value, so there is none per peer: a peer has its place in one of the buckets, and a bucket
+//! names the peers that are in it. A collision is a miss or evicts an older fact, never a mix-up.
 
+use crate::SubjectId;
 use crate::cache::Fact;
 use crate::store::{self, Store};
 use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 
 /// The facts that one bucket has room for.
 const BUCKET: usize = 4;
 
 #[derive(Serialize, Deserialize)]
 struct Slot {
-    peer: IpAddr,
+    peer: SubjectId,
     fact: Fact,
 }
 
-/// Where an address is looked for.
+/// Where a peer is looked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     hasher: FixedState,
@@ -40,13 +40,13 @@ impl Table {
     }
 
     /// What the proxy knows about this peer.
-    pub(crate) fn get(&self, store: &dyn Store, peer: IpAddr) -> Option<Fact> {
+    pub(crate) fn get(&self, store: &dyn Store, peer: SubjectId) -> Option<Fact> {
         let (value, _) = store.read(&self.key(peer))?;
         decode(&value).into_iter().find(|slot| slot.peer == peer).map(|slot| slot.fact)
     }
 
     /// Remembers a fact for all workers, in the place of an older one about the peer, or of the oldest in the bucket.
-    pub(crate) fn put(&self, store: &dyn Store, peer: IpAddr, fact: &Fact) {
+    pub(crate) fn put(&self, store: &dyn Store, peer: SubjectId, fact: &Fact) {
         store::change(store, &self.key(peer), |value| {
             let mut slots = value.map(decode).unwrap_or_default();
             slots.retain(|slot| slot.peer != peer);
@@ -58,9 +58,9 @@ impl Table {
     }
 
     /// The number is the layout's: a module that writes another layout uses other keys.
-    fn key(&self, peer: IpAddr) -> String {
+    fn key(&self, peer: SubjectId) -> String {
         let bucket = self.hasher.hash_one(peer).checked_rem(self.buckets).unwrap_or(0);
-        format!("portcullis/facts/1/{bucket}")
+        format!("portcullis/facts/2/{bucket}")
     }
 }
 
@@ -88,8 +88,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn peer(number: u32) -> IpAddr {
-        std::net::Ipv4Addr::from(number).into()
+    fn peer(number: u32) -> SubjectId {
+        std::net::IpAddr::from(std::net::Ipv4Addr::from(number)).into()
     }
 
     fn fact(at: u32) -> Fact {

@@ -1,6 +1,6 @@
 //! Streams that wait for a verdict.
 
-use crate::{Moment, Site, StreamId};
+use crate::{Moment, Site, StreamId, SubjectId};
 use evaluator::{Connection, Direction, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,21 +14,21 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Waiters {
     streams: BTreeMap<StreamId, Waiter>,
-    by_peer: BTreeSet<(IpAddr, StreamId)>,
+    by_peer: BTreeSet<(SubjectId, StreamId)>,
     by_deadline: BTreeSet<(Moment, StreamId)>,
 }
 
 impl Waiters {
     pub(crate) fn insert(&mut self, stream: StreamId, waiter: Waiter) {
         self.remove(stream);
-        self.by_peer.insert((waiter.peer, stream));
+        self.by_peer.insert((waiter.peer.into(), stream));
         self.by_deadline.insert((waiter.deadline, stream));
         self.streams.insert(stream, waiter);
     }
 
     pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.streams.remove(&stream)?;
-        self.by_peer.remove(&(waiter.peer, stream));
+        self.by_peer.remove(&(waiter.peer.into(), stream));
         self.by_deadline.remove(&(waiter.deadline, stream));
         Some(waiter)
     }
@@ -42,7 +42,7 @@ impl Waiters {
     }
 
     /// The streams that wait for this peer.
-    pub(crate) fn of(&self, peer: IpAddr) -> Vec<StreamId> {
+    pub(crate) fn of(&self, peer: SubjectId) -> Vec<StreamId> {
         let all = (peer, StreamId(0))..=(peer, StreamId(u32::MAX));
         self.by_peer.range(all).map(|(_, stream)| *stream).collect()
     }

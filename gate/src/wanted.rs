@@ -1,12 +1,11 @@
-//! The addresses that are to be looked up: a bounded queue, most urgent first, and what is in flight.
+//! The peers that are to be looked up: a bounded queue, most urgent first, and what is in flight.
 
-use crate::{LookupId, Moment, Priority, RootId, Site};
+use crate::{LookupId, Moment, Priority, RootId, Site, Subject, SubjectId};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Addresses that may wait for a lane at the same time, in one worker.
+/// Peers that may wait for a lane at the same time, in one worker.
 pub(crate) const QUEUE_LIMIT: usize = 1024;
 /// How often a lookup is sent again when Criminal IP refuses it because another call with the key is under way.
 const REFUSALS_LIMIT: u8 = 20;
@@ -16,8 +15,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 /// When a worker that waits for others asks again, should no message reach it.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// An address about which Criminal IP is to be asked.
+/// A peer about which Criminal IP is to be asked.
 pub(crate) struct Wanted {
+    pub(crate) subject: Subject,
     /// The configuration by which it is asked.
     pub(crate) site: Rc<Site>,
     pub(crate) priority: Priority,
@@ -52,17 +52,17 @@ impl Wanted {
 
 #[derive(Default)]
 pub(crate) struct WantedList {
-    peers: BTreeMap<IpAddr, Wanted>,
+    peers: BTreeMap<SubjectId, Wanted>,
     queued: usize,
     next: u64,
 }
 
 impl WantedList {
-    pub(crate) fn get(&self, peer: IpAddr) -> Option<&Wanted> {
+    pub(crate) fn get(&self, peer: SubjectId) -> Option<&Wanted> {
         self.peers.get(&peer)
     }
 
-    pub(crate) fn get_mut(&mut self, peer: IpAddr) -> Option<&mut Wanted> {
+    pub(crate) fn get_mut(&mut self, peer: SubjectId) -> Option<&mut Wanted> {
         self.peers.get_mut(&peer)
     }
 
@@ -70,9 +70,16 @@ impl WantedList {
         self.queued
     }
 
-    /// Puts an address into the queue, unless it is there. Returns the address that had to make room, if any: the oldest
+    /// Puts a peer into the queue, unless it is there. Returns the one that had to make room, if any: the oldest
     /// that no stream waits for, the new one itself where there is none.
-    pub(crate) fn add(&mut self, site: &Rc<Site>, peer: IpAddr, priority: Priority, now: Moment) -> Option<IpAddr> {
+    pub(crate) fn add(
+        &mut self,
+        site: &Rc<Site>,
+        peer: SubjectId,
+        subject: &Subject,
+        priority: Priority,
+        now: Moment,
+    ) -> Option<SubjectId> {
         if let Some(wanted) = self.peers.get_mut(&peer) {
             wanted.priority = wanted.priority.min(priority);
             return None;
@@ -88,15 +95,23 @@ impl WantedList {
             self.remove(*oldest);
         }
         let state = State::Queued { not_before: now };
-        let wanted =
-            Wanted { site: Rc::clone(site), priority, since: now, waiters: 0, state, refusals: 0, order: self.next };
+        let wanted = Wanted {
+            subject: subject.clone(),
+            site: Rc::clone(site),
+            priority,
+            since: now,
+            waiters: 0,
+            state,
+            refusals: 0,
+            order: self.next,
+        };
         self.next = self.next.saturating_add(1);
         self.peers.insert(peer, wanted);
         self.queued = self.queued.saturating_add(1);
         dropped
     }
 
-    pub(crate) fn remove(&mut self, peer: IpAddr) -> Option<Wanted> {
+    pub(crate) fn remove(&mut self, peer: SubjectId) -> Option<Wanted> {
         let wanted = self.peers.remove(&peer)?;
         if wanted.is_queued() {
             self.queued = self.queued.saturating_sub(1);
@@ -104,8 +119,8 @@ impl WantedList {
         Some(wanted)
     }
 
-    /// The most urgent address that is due, of this root or of any.
-    pub(crate) fn due(&self, root: Option<RootId>, now: Moment) -> Option<IpAddr> {
+    /// The most urgent peer that is due, of this root or of any.
+    pub(crate) fn due(&self, root: Option<RootId>, now: Moment) -> Option<SubjectId> {
         let is_due = |wanted: &Wanted| match wanted.state {
             State::Queued { not_before } => {
                 !not_before.is_ahead_of(now, REFUSAL_PAUSE.max(ASK_AGAIN))
@@ -117,7 +132,7 @@ impl WantedList {
         due.min_by_key(|(_, wanted)| wanted.urgency()).map(|(peer, _)| *peer)
     }
 
-    pub(crate) fn send(&mut self, peer: IpAddr, id: LookupId, sent: Moment, lost_at: Moment) {
+    pub(crate) fn send(&mut self, peer: SubjectId, id: LookupId, sent: Moment, lost_at: Moment) {
         if let Some(wanted) = self.peers.get_mut(&peer)
             && wanted.is_queued()
         {
@@ -126,8 +141,8 @@ impl WantedList {
         }
     }
 
-    /// Puts an address off that cannot be asked about now.
-    pub(crate) fn put_off(&mut self, peer: IpAddr, not_before: Moment) {
+    /// Puts a peer off that cannot be asked about now.
+    pub(crate) fn put_off(&mut self, peer: SubjectId, not_before: Moment) {
         if let Some(wanted) = self.peers.get_mut(&peer) {
             if !wanted.is_queued() {
                 self.queued = self.queued.saturating_add(1);
@@ -137,7 +152,7 @@ impl WantedList {
     }
 
     /// Queues a lookup again that Criminal IP refused because of another; `false` when that happened too often.
-    pub(crate) fn try_again(&mut self, peer: IpAddr, now: Moment) -> bool {
+    pub(crate) fn try_again(&mut self, peer: SubjectId, now: Moment) -> bool {
         let Some(wanted) = self.peers.get_mut(&peer).filter(|wanted| wanted.refusals < REFUSALS_LIMIT) else {
             return false;
         };
@@ -147,7 +162,7 @@ impl WantedList {
     }
 
     /// The peer of a lookup in flight, and when it was sent.
-    pub(crate) fn in_flight(&self, wanted_id: LookupId) -> Option<(IpAddr, Moment)> {
+    pub(crate) fn in_flight(&self, wanted_id: LookupId) -> Option<(SubjectId, Moment)> {
         self.peers.iter().find_map(|(peer, wanted)| match wanted.state {
             State::InFlight { id, sent, .. } if id == wanted_id => Some((*peer, sent)),
             _ => None,
@@ -169,7 +184,7 @@ impl WantedList {
     }
 
     /// Hands what this root has not sent yet over to the given heirs; what has none is forgotten.
-    pub(crate) fn retire(&mut self, root: RootId, heirs: &BTreeMap<IpAddr, Rc<Site>>) {
+    pub(crate) fn retire(&mut self, root: RootId, heirs: &BTreeMap<SubjectId, Rc<Site>>) {
         let queued = &mut self.queued;
         self.peers.retain(|peer, wanted| {
             if wanted.site.root != root || !wanted.is_queued() {

@@ -3,7 +3,8 @@
 
 use evaluator::{Assessment, Connection, Direction, Findings, Level, Score};
 use gate::{
-    Admitted, Answer, Config, Conflict, Consulted, Effects, Gate, Moment, Proxy, RootId, Site, Store, StreamId, Version,
+    Admitted, Answer, Config, Conflict, Consulted, Effects, Gate, Moment, Proxy, RootId, Site, Store, StreamId,
+    Subject, Version,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{IpAddr, Ipv4Addr};
@@ -74,7 +75,7 @@ fn learn(gate: &mut Gate, site: &Rc<Site>, peer: IpAddr) {
     assert!(matches!(admitted, Admitted::Decided(_)), "nothing is held");
     let mut effects = Effects::default();
     let lookup = gate.next_lookup(site.root, 1, PROXY, &mut effects).expect("a lane");
-    assert_eq!(lookup.peer, peer);
+    assert_eq!(lookup.subject, Subject::Address(peer));
     let assessment = Assessment {
         learned: NOW.timestamp(),
         findings: Findings::default(),

@@ -3,15 +3,14 @@
 use super::{Gate, decide};
 use crate::cache::Fact;
 use crate::waiter::Waiter;
-use crate::{Decision, Effects, Histogram, Moment, Release, StreamId};
+use crate::{Decision, Effects, Histogram, Moment, Release, StreamId, SubjectId};
 use evaluator::Source;
-use std::net::IpAddr;
 
 impl Gate {
     /// Releases every stream that waits for this peer, as the fact says.
     pub(super) fn release_with(
         &mut self,
-        peer: IpAddr,
+        peer: SubjectId,
         fact: &Fact,
         source: Source,
         now: Moment,
@@ -41,7 +40,7 @@ impl Gate {
 
     /// Takes in a stream that is to wait.
     pub(super) fn hold(&mut self, stream: StreamId, waiter: Waiter) {
-        if let Some(wanted) = self.wanted.get_mut(waiter.peer) {
+        if let Some(wanted) = self.wanted.get_mut(waiter.peer.into()) {
             wanted.waiters = wanted.waiters.saturating_add(1);
         }
         self.waiters.insert(stream, waiter);
@@ -50,7 +49,7 @@ impl Gate {
     /// Forgets a stream that waits no more.
     pub(super) fn forget(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.waiters.remove(stream)?;
-        if let Some(wanted) = self.wanted.get_mut(waiter.peer) {
+        if let Some(wanted) = self.wanted.get_mut(waiter.peer.into()) {
             wanted.waiters = wanted.waiters.saturating_sub(1);
         }
         Some(waiter)

@@ -134,7 +134,7 @@ fn all_streams_that_wait_for_an_address_share_one_lookup() {
         assert_eq!(world.admit(stream, TOR), Admitted::Held);
     }
     let lookup = world.next().unwrap();
-    assert_eq!(lookup.peer, ip(TOR));
+    assert_eq!(lookup.subject, ip(TOR).into());
     assert!(world.next().is_none(), "one lookup for all");
 
     let tor = world.assessment(Level::Moderate, &[Finding::Tor]);
@@ -237,9 +237,9 @@ fn never_more_lookups_are_in_flight_than_there_are_lanes() {
     let first = world.next().unwrap();
     let second = world.next().unwrap();
     assert!(world.next().is_none());
-    assert_ne!(first.peer, second.peer);
+    assert_ne!(first.subject, second.subject);
     world.answer(&first, Err(LookupError::TimedOut));
-    assert_eq!(world.next().unwrap().peer, ip("198.51.100.2"), "first come, first served");
+    assert_eq!(world.next().unwrap().subject, ip("198.51.100.2").into(), "first come, first served");
     assert!(world.next().is_none());
 }
 
@@ -264,9 +264,9 @@ fn invariant_6_waiting_streams_and_queued_addresses_are_bounded() {
     assert_eq!(world.gate.queued(), QUEUE_LIMIT);
     world.admit(5000, "2001:db8::ffff");
     assert_eq!(world.gate.queued(), QUEUE_LIMIT);
-    assert!(world.gate.wanted.get(ip("2001:db8::ffff")).is_some(), "the newest stays");
-    assert!(world.gate.wanted.get(ip("2001:db8::3")).is_none(), "the oldest that nobody waits for goes");
-    assert!(world.gate.wanted.get(ip("2001:db8::2")).is_some(), "what somebody waits for stays");
+    assert!(world.gate.wanted.get(ip("2001:db8::ffff").into()).is_some(), "the newest stays");
+    assert!(world.gate.wanted.get(ip("2001:db8::3").into()).is_none(), "the oldest that nobody waits for goes");
+    assert!(world.gate.wanted.get(ip("2001:db8::2").into()).is_some(), "what somebody waits for stays");
     assert_eq!(counted(&mut world.gate)["criminalip_dropped_total"], 1);
 }
 
@@ -275,7 +275,7 @@ fn invariant_6_the_cache_is_bounded() {
     let mut world = World::new("");
     for number in 0..5_000u32 {
         let clean = world.assessment(Level::Safe, &[]);
-        world.gate.cache.insert(ip(&format!("2001:db8::{number:x}")), Fact::after(None, clean));
+        world.gate.cache.insert(ip(&format!("2001:db8::{number:x}")).into(), Fact::after(None, clean));
     }
     assert!(world.gate.remembered() <= 1000, "{}", world.gate.remembered());
 }
@@ -295,7 +295,7 @@ fn invariant_5_the_allow_list_wins_over_the_deny_list_and_over_evidence() {
     let lists = r#", "lists": {"allow": [{"cidr": "198.51.100.9/32", "reason": "partner"}], "deny": [{"cidr": "198.51.100.0/24"}]}"#;
     let mut world = World::new(lists);
     let bad = world.assessment(Level::Critical, &[Finding::C2]);
-    world.gate.cache.insert(ip(TOR), Fact::after(None, bad));
+    world.gate.cache.insert(ip(TOR).into(), Fact::after(None, bad));
     let decision = world.consult(TOR).unwrap();
     assert_eq!((decision.verdict.action, decision.source), (Action::Allow, Source::List));
     assert_eq!(world.consult("198.51.100.10").unwrap().verdict.action, Action::Deny);
@@ -309,7 +309,7 @@ fn a_fact_lives_as_long_as_its_class_says() {
         let cache = r#", "cache": {"ttl": {"clean": "1h", "suspicious": "2h", "malicious": "3h"}, "stale": "0s"}"#;
         let mut world = World::new(&format!(r#"{cache}, "policy": {{"profile": "none"}}"#));
         let assessment = world.assessment(level, findings);
-        world.gate.cache.insert(ip(TOR), Fact::after(None, assessment));
+        world.gate.cache.insert(ip(TOR).into(), Fact::after(None, assessment));
         world.wait(lifetime * 3_600_000 * 9 / 10 - 1000);
         assert!(world.consult(TOR).is_some(), "{level:?}");
         world.wait(lifetime * 360_000 + 1000);
@@ -348,7 +348,7 @@ fn a_root_that_ends_hands_its_lookups_over_and_outlives_its_callouts() {
     assert_eq!(world.gate.next_root(START), Some(RootId(2)));
     world.site = heir;
     let inherited = world.next().unwrap();
-    assert_eq!((inherited.peer, inherited.site.root), (ip("198.51.100.2"), RootId(2)));
+    assert_eq!((inherited.subject, inherited.site.root), (ip("198.51.100.2").into(), RootId(2)));
     assert_eq!(world.gate.queued(), 0, "nobody waits for the third any more");
 }
 
@@ -399,7 +399,7 @@ fn invariant_9_the_log_line_explains_a_decision() {
     let mut world =
         World::new(r#", "lists": {"deny": [{"cidr": "198.51.100.7/32", "owner": "soc", "reason": "say \"no\""}]}"#);
     let bad = world.assessment(Level::Critical, &[Finding::C2, Finding::Hosting]);
-    world.gate.cache.insert(ip(TOR), Fact::after(None, bad));
+    world.gate.cache.insert(ip(TOR).into(), Fact::after(None, bad));
     world.wait(60_000);
     let config = Rc::clone(&world.site);
     let line: serde_json::Value =
@@ -440,7 +440,7 @@ proptest! {
                 }
                 2 => if let Some(stream) = held.pop_first() { world.gate.leave(stream) },
                 3 => if let Some(lookup) = world.next() {
-                    prop_assert!(flying.iter().all(|other| other.peer != lookup.peer));
+                    prop_assert!(flying.iter().all(|other| other.subject != lookup.subject));
                     flying.push(lookup);
                     prop_assert!(flying.len() <= 2);
                 },

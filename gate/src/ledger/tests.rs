@@ -8,7 +8,7 @@ fn ask(worker: u64, number: u32, since: Moment) -> Ask {
     Ask {
         worker: WorkerId(worker),
         queue: 1,
-        peer: std::net::Ipv4Addr::from(number).into(),
+        peer: std::net::IpAddr::from(std::net::Ipv4Addr::from(number)).into(),
         priority: Priority::FirstLook,
         since,
         lanes: 1,

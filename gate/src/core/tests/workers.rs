@@ -12,7 +12,7 @@ struct Fleet {
     /// Lookups under way: when they end, of which worker.
     flying: Vec<(Moment, usize, Lookup)>,
     /// Messages under way, lost where the test says so.
-    messages: Vec<(usize, IpAddr)>,
+    messages: Vec<(usize, SubjectId)>,
     lose_messages: bool,
     held: BTreeSet<(usize, StreamId)>,
     calls: Vec<IpAddr>,
@@ -84,13 +84,13 @@ impl Fleet {
                 .partition(|(end, of, _)| *end <= self.now && *of == worker);
             self.flying = flying;
             for (_, _, lookup) in done {
-                let answer = Answer { facts: answers(lookup.peer).1, retry_after: None };
+                let answer = Answer { facts: answers(address(&lookup)).1, retry_after: None };
                 gate.answer(lookup.id, &answer, proxy, &mut effects);
             }
             gate.sweep(proxy, &mut effects);
             while let Some(lookup) = gate.next_lookup(RootId(1), worker as u32, proxy, &mut effects) {
-                self.calls.push(lookup.peer);
-                let end = self.now.after(Duration::from_millis(answers(lookup.peer).0));
+                self.calls.push(address(&lookup));
+                let end = self.now.after(Duration::from_millis(answers(address(&lookup)).0));
                 self.flying.push((end, worker, lookup));
                 self.most_in_flight = self.most_in_flight.max(self.flying.len());
             }
@@ -111,6 +111,13 @@ impl Fleet {
             let next = events.filter(|next| *next > self.now).chain([soon, end]).min().unwrap();
             self.now = next;
         }
+    }
+}
+
+fn address(lookup: &Lookup) -> IpAddr {
+    match lookup.subject {
+        Subject::Address(address) => address,
+        Subject::Domain(_) => unreachable!("these peers are addresses"),
     }
 }
 

@@ -1,0 +1,113 @@
+//! Who is judged and asked about, and the short name under which it is remembered.
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A peer, as Criminal IP is asked about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An IP address, canonical: IPv4-mapped IPv6 is unwrapped.
+    Address(IpAddr),
+    /// A domain name, normalised.
+    Domain(Rc<str>),
+}
+
+impl From<IpAddr> for Subject {
+    fn from(address: IpAddr) -> Subject {
+        Subject::Address(address)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Address(address) => address.fmt(f),
+            Subject::Domain(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A subject in 16 bytes, the same in all workers of a proxy: an IPv6 or IPv4-mapped address as it is; a domain as a
+/// multicast address, which no peer has, made of 120 bits of its hash. The hash is keyed with the proxy's secret seed, so
+/// that nobody can find two domains with the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SubjectId([u8; 16]);
+
+/// The first byte of IPv6 multicast (RFC 4291 section 2.7).
+const MULTICAST: u8 = 0xff;
+
+impl SubjectId {
+    /// The name of this subject in the proxy with this seed.
+    pub(crate) fn of(subject: &Subject, seed: u64) -> SubjectId {
+        match subject {
+            Subject::Address(address) => SubjectId::from(*address),
+            Subject::Domain(name) => {
+                let mut hasher = SipHasher13::new_with_keys(seed, seed.rotate_left(32));
+                hasher.write(name.as_bytes());
+                let [_, hash @ ..] = hasher.finish128().as_bytes();
+                let mut bytes = [MULTICAST; 16];
+                let [_, rest @ ..] = &mut bytes;
+                *rest = hash;
+                SubjectId(bytes)
+            }
+        }
+    }
+
+    /// From a message between workers.
+    pub fn from_bytes(bytes: [u8; 16]) -> SubjectId {
+        SubjectId(bytes)
+    }
+
+    /// For a message between workers.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl From<IpAddr> for SubjectId {
+    fn from(address: IpAddr) -> SubjectId {
+        SubjectId(match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        })
+    }
+}
+
+impl Hash for SubjectId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // In one step, unlike an array with its length.
+        state.write_u128(u128::from_ne_bytes(self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(subject: &str) -> SubjectId {
+        let subject = match subject.parse::<IpAddr>() {
+            Ok(address) => Subject::Address(address),
+            Err(_) => Subject::Domain(subject.into()),
+        };
+        SubjectId::of(&subject, 7)
+    }
+
+    #[test]
+    fn every_subject_has_a_name_of_its_own_and_that_of_a_domain_is_secret() {
+        let subjects = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "::192.0.2.1", "example.com", "www.example.com", "a"];
+        for (index, one) in subjects.iter().enumerate() {
+            assert_eq!(id(one), id(one));
+            assert_eq!(SubjectId::from_bytes(id(one).to_bytes()), id(one));
+            for other in &subjects[index + 1..] {
+                assert_ne!(id(one), id(other), "{one} {other}");
+            }
+        }
+        let domain = Subject::Domain("example.com".into());
+        assert_ne!(SubjectId::of(&domain, 1), SubjectId::of(&domain, 2), "it depends on the seed");
+        assert_eq!(id("example.com").to_bytes()[0], MULTICAST);
+    }
+}
