@@ -4,7 +4,7 @@ mod show;
 
 use anyhow::{Context, anyhow};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use evaluator::{Connection, Direction, Evidence, Examination, Finding, Findings, Policy, Profile, Timestamp, Verdict};
+use evaluator::{Connection, Direction, Judgement, Profile, Timestamp};
 use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -60,18 +60,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         now,
     };
     let examined = evaluator::examine(200, &body, now);
-    let judged =
-        examined.as_ref().map(|examination| Judged::new(examination, &policy, &connection)).map_err(|error| *error);
+    let profile = Some(args.profile.name());
+    let judgement = Judgement::new(args.ip, examined.as_ref().map_err(|error| *error), &policy, profile, &connection);
     let text = if args.json {
-        show::json(args, connection.direction, &judged)?
+        show::json(&judgement)?
     } else {
-        show::text(args, connection.direction, &judged)
+        examined.as_ref().map_or_else(|_| String::new(), |examined| show::text(&judgement, examined))
     };
     std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
-    let judged = judged.map_err(|error| {
+    let examined = examined.map_err(|error| {
         anyhow!("{}: {error}; a report is a JSON object with \"status\": 200 and a \"score\"", name(&args.report))
     })?;
-    match judged.subject {
+    match examined.reading.subject {
         Some(subject) if subject != args.ip.to_canonical() => {
             eprintln!(
                 "portcullis: warning: {} is about {subject}, and was judged as if about {}",
@@ -82,45 +82,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         _ => {}
     }
     Ok(())
-}
-
-/// A verdict with what people want to know about it.
-struct Judged<'a> {
-    verdict: Verdict,
-    rule: Option<&'a str>,
-    score: evaluator::Score,
-    /// Each piece of evidence, and what it rests on.
-    evidence: Vec<(Finding, Option<String>)>,
-    subject: Option<IpAddr>,
-}
-
-impl<'a> Judged<'a> {
-    fn new(examination: &Examination, policy: &'a Policy, connection: &Connection<'_>) -> Self {
-        let assessment = &examination.reading.assessment;
-        let verdict = policy.evaluate(assessment, connection);
-        let reported = match policy.evidence {
-            Evidence::Current => &examination.current,
-            Evidence::Published => &examination.published,
-        };
-        let mut evidence: Vec<_> = reported.iter().map(|detail| (detail.finding, detail.detail.clone())).collect();
-        // What is found in the connection alone.
-        let nothing = evaluator::Assessment { findings: Findings::EMPTY, published: Findings::EMPTY, ..*assessment };
-        let port = connection.port.unwrap_or_default();
-        for finding in policy.evaluate(&nothing, connection).findings.iter() {
-            let detail = match finding {
-                Finding::Openssh => format!("product hint on port {port}"),
-                _ => format!("destination port {port}"),
-            };
-            evidence.push((finding, Some(detail)));
-        }
-        Judged {
-            verdict,
-            rule: policy.rule_name(&verdict),
-            score: assessment.score,
-            evidence,
-            subject: examination.reading.subject,
-        }
-    }
 }
 
 fn read(report: &Path) -> anyhow::Result<Vec<u8>> {

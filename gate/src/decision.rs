@@ -1,7 +1,7 @@
 //! Decisions: a verdict, and where it came from. One of them can be explained from its log line alone.
 
 use crate::{Config, Fallback, Halt, LookupError, Mode};
-use evaluator::{Action, Entry, Finding, Findings, Source, Verdict};
+use evaluator::{Action, Entry, Finding, Findings, Source, Verdict, report_link};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -167,11 +167,6 @@ struct Listed<'a> {
 /// The codes of what was found.
 pub(crate) fn finding_codes(verdict: &Verdict) -> Vec<&'static str> {
     verdict.findings.iter().map(Finding::code).collect()
-}
-
-/// Criminal IP's page about an address, for people.
-pub(crate) fn report_link(peer: IpAddr) -> String {
-    format!("https://www.criminalip.io/asset/report/{peer}")
 }
 
 fn bare(action: Action) -> Verdict {

@@ -1,7 +1,8 @@
 //! The body of a refusal, in the form that the client understands best.
 
-use crate::decision::{finding_codes, report_link};
+use crate::decision::finding_codes;
 use crate::{Config, Decision};
+use evaluator::report_link;
 use serde::Serialize;
 use std::net::IpAddr;
 
