@@ -38,6 +38,7 @@ mod tag;
 mod time;
 mod unit;
 mod window;
+mod zone;
 
 pub use address::{AddressError, Peer, parse_peer};
 pub use assessment::{Assessment, Class, Country, Level, Score};
@@ -52,3 +53,4 @@ pub use tag::{Source, write_tag};
 pub use time::Timestamp;
 pub use unit::{UnitError, parse_duration, parse_size};
 pub use window::{TimeWindow, WindowError};
+pub use zone::TimeZone;

@@ -90,7 +90,7 @@ fn pair(tens: u8, ones: u8) -> Option<i64> {
 }
 
 /// Days from the start of 1970 to this day of the Gregorian calendar; `None` where there is no such day.
-fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let (before, length): (i64, i64) = match month {
         1 => (0, 31),

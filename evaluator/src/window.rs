@@ -1,16 +1,17 @@
 //! Times of the week, such as working hours.
 
-use crate::Timestamp;
+use crate::{TimeZone, Timestamp};
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 /// A part of each week, by the clock of one place.
 ///
-/// Only fixed offsets from UTC are known, so the clock does not follow daylight saving time.
+/// The clock is the one on the wall. Where daylight saving time begins, what lies in the hour left out never comes: a
+/// window that would open in it opens at its end, and one that would close in it closes then. Where it ends, an hour
+/// comes twice, and what lies in it holds both times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeWindow {
-    /// Seconds that the clock is ahead of UTC.
-    offset: i64,
+    zone: TimeZone,
     parts: Box<[Part]>,
 }
 
@@ -26,9 +27,10 @@ struct Part {
 }
 
 impl TimeWindow {
-    /// Reads a window, such as `Mon-Fri 09:00-18:00, Sat 10:00-14:00` by the clock of `+09:00`.
+    /// Reads a window, such as `Mon-Fri 09:00-18:00, Sat 10:00-14:00` by the clock of `Asia/Seoul`.
     ///
-    /// `time_zone` is `UTC` or an offset of at most 14 hours, `+HH:MM` or `-HH:MM`. `within` is a comma-separated list of
+    /// `time_zone` is a name of the IANA database, `UTC` among them, or an offset from UTC of at most 14 hours, `+HH:MM` or
+    /// `-HH:MM`. `within` is a comma-separated list of
     /// parts, each a day (`Mon` ... `Sun`) or a range of days, a space, and a range of times. A time may be `24:00`. A range
     /// of times that ends no later than it starts ends on the next day: `Fri 22:00-06:00` ends on Saturday. A range of days
     /// may run over the week's end: `Sat-Mon`.
@@ -38,20 +40,20 @@ impl TimeWindow {
     ///
     /// ```
     /// use evaluator::{TimeWindow, Timestamp};
-    /// let working = TimeWindow::parse("+09:00", "Mon-Fri 09:00-18:00")?;
+    /// let working = TimeWindow::parse("Asia/Seoul", "Mon-Fri 09:00-18:00")?;
     /// let monday_morning_in_seoul = Timestamp::from_unix(1_774_828_800); // 2026-03-30 00:00 UTC
     /// assert!(working.contains(monday_morning_in_seoul));
     /// # Ok::<(), evaluator::WindowError>(())
     /// ```
     pub fn parse(time_zone: &str, within: &str) -> Result<TimeWindow, WindowError> {
-        let offset = parse_zone(time_zone)?;
+        let zone = parse_zone(time_zone)?;
         let parts = within.split(',').map(Part::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(TimeWindow { offset, parts: parts.into() })
+        Ok(TimeWindow { zone, parts: parts.into() })
     }
 
     /// Whether this moment lies in the window.
     pub fn contains(&self, now: Timestamp) -> bool {
-        let local = i64::from(now.unix()).saturating_add(self.offset);
+        let local = i64::from(now.unix()).saturating_add(self.zone.offset(now));
         let minute = local.rem_euclid(86_400) / 60;
         // The first day of Unix time was a Thursday.
         let weekday = local.div_euclid(86_400).saturating_add(3).rem_euclid(7);
@@ -82,9 +84,9 @@ impl Part {
 /// Why a window was refused; the text says what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowError {
-    /// The time zone is a name such as `Asia/Seoul`.
-    NamedZone,
-    /// The time zone is neither `UTC` nor an offset.
+    /// The time zone is a name that the IANA database does not have.
+    UnknownZone,
+    /// The time zone is neither a name nor an offset.
     Zone,
     /// A part is not days, a space and times.
     Part,
@@ -97,10 +99,10 @@ pub enum WindowError {
 }
 
 impl WindowError {
-    /// The stable code: `named_zone`, `zone`, `part`, `day`, `time` or `same_time`.
+    /// The stable code: `unknown_zone`, `zone`, `part`, `day`, `time` or `same_time`.
     pub const fn code(self) -> &'static str {
         match self {
-            WindowError::NamedZone => "named_zone",
+            WindowError::UnknownZone => "unknown_zone",
             WindowError::Zone => "zone",
             WindowError::Part => "part",
             WindowError::Day => "day",
@@ -113,10 +115,10 @@ impl WindowError {
 impl fmt::Display for WindowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            WindowError::NamedZone => {
-                "named time zones are not supported; give the offset from UTC, such as +09:00 for Asia/Seoul"
+            WindowError::UnknownZone => "there is no such time zone in the IANA database; one is Asia/Seoul",
+            WindowError::Zone => {
+                "a time zone is a name such as Asia/Seoul, or an offset from UTC of at most 14 hours, such as +09:00"
             }
-            WindowError::Zone => "a time zone is UTC or an offset of at most 14 hours, such as +09:00 or -05:30",
             WindowError::Part => "each part is days and times, such as Mon-Fri 09:00-18:00 or Sat 00:00-24:00",
             WindowError::Day => "a day is one of Mon, Tue, Wed, Thu, Fri, Sat, Sun",
             WindowError::Time => "times are a range from 00:00 to 24:00, such as 09:00-18:00",
@@ -135,18 +137,17 @@ const fn next_day(days: u8) -> u8 {
     (days << 1 | days >> 6) & 0b111_1111
 }
 
-fn parse_zone(text: &str) -> Result<i64, WindowError> {
-    if text == "UTC" {
-        return Ok(0);
-    }
+fn parse_zone(text: &str) -> Result<TimeZone, WindowError> {
     let (sign, clock) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
         (Some(clock), _) => (60, clock),
         (_, Some(clock)) => (-60, clock),
-        _ if text.starts_with(|first: char| first.is_ascii_alphabetic()) => return Err(WindowError::NamedZone),
+        _ if text.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+            return TimeZone::named(text).ok_or(WindowError::UnknownZone);
+        }
         _ => return Err(WindowError::Zone),
     };
     let minutes = parse_clock(clock).filter(|minutes| *minutes <= 14 * 60).ok_or(WindowError::Zone)?;
-    Ok(i64::from(minutes).saturating_mul(sign))
+    Ok(TimeZone::fixed(i32::from(minutes).saturating_mul(sign)))
 }
 
 fn parse_days(text: &str) -> Result<u8, WindowError> {
@@ -222,11 +223,34 @@ mod tests {
     }
 
     #[test]
+    fn windows_follow_the_clock_on_the_wall_over_changes_of_it() {
+        // In Berlin it is 02:00 to 03:00 never on 2026-03-29, a Sunday, and twice on 2026-10-25.
+        let (spring, autumn) = (1_774_746_000, 1_792_890_000); // 01:00 UTC
+        for (within, sunday, inside, outside) in [
+            ("Sun 02:15-02:45", spring, &[][..], &[-1, 0, 1_800, 3_600][..]),
+            ("Sun 02:30-03:30", spring, &[0, 1_799], &[-1, 1_800]),
+            ("Sun 01:30-02:30", spring, &[-1_800, -1], &[-1_801, 0]),
+            ("Sun 09:00-18:00", spring, &[6 * 3_600, 15 * 3_600 - 1], &[6 * 3_600 - 1, 15 * 3_600]),
+            ("Sat 09:00-18:00", spring, &[-17 * 3_600, -8 * 3_600 - 1], &[-17 * 3_600 - 1, -8 * 3_600]),
+            ("Sun 02:15-02:45", autumn, &[-2_700, -901, 900, 2_699], &[-2_701, -900, 0, 899, 2_700]),
+            ("Sun 09:00-18:00", autumn, &[7 * 3_600, 16 * 3_600 - 1], &[7 * 3_600 - 1, 16 * 3_600]),
+        ] {
+            let window = TimeWindow::parse("Europe/Berlin", within).unwrap();
+            for (moments, expected) in [(inside, true), (outside, false)] {
+                for seconds in moments {
+                    let now = Timestamp::from_unix(sunday + seconds);
+                    assert_eq!(window.contains(now), expected, "{within}: {seconds} after {sunday}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn each_mistake_has_its_error() {
         use WindowError::*;
         for (zone, within, error) in [
-            ("Asia/Seoul", "Mon 09:00-18:00", NamedZone),
-            ("utc", "Mon 09:00-18:00", NamedZone),
+            ("Asia/Soul", "Mon 09:00-18:00", UnknownZone),
+            ("utc", "Mon 09:00-18:00", UnknownZone),
             ("", "Mon 09:00-18:00", Zone),
             ("09:00", "Mon 09:00-18:00", Zone),
             ("+9", "Mon 09:00-18:00", Zone),

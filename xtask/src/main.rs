@@ -1,4 +1,5 @@
-//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench`, `flood` and `fuzz`.
+//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench`, `flood`, `fuzz` and
+//! `zones`.
 //!
 //! Everything that a fresh machine lacks is fetched here (the Wasm target, an Envoy), so that two commands lead from a
 //! clone to a running gate, and so that continuous integration runs what a contributor runs.
@@ -15,6 +16,7 @@ mod step;
 mod test;
 mod toolchain;
 mod workspace;
+mod zones;
 
 use std::process::ExitCode;
 
@@ -68,6 +70,8 @@ enum Task {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
+    /// Write the table of time zones anew, from the IANA database.
+    Zones,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),
         Task::Flood { peers } => flood::run(peers),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Zones => zones::write(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -125,7 +125,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// What to use instead of `found`: the one of `names` that was probably meant, or else all of them.
 pub(super) fn instead(found: &str, names: &[&str]) -> String {
-    match nearest(found, names) {
+    match nearest(found, names.iter().copied()) {
         Some(name) => format!("did you mean {name:?}?"),
         None if names.is_empty() => "there are none here".into(),
         None => format!("possible are {}", names.join(", ")),
@@ -133,17 +133,18 @@ pub(super) fn instead(found: &str, names: &[&str]) -> String {
 }
 
 /// The name that differs least from `found`, if it differs by no more than a slip or two.
-fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(super) fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
     if found.len() > 40 {
         return None;
     }
-    let plain = found.to_ascii_lowercase().replace(['-', ' '], "_");
-    let whole_last_part = |name: &str| name.rsplit('.').next() == Some(plain.as_str());
-    if let Some(name) = names.iter().find(|name| name.to_ascii_lowercase() == plain || whole_last_part(name)) {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', ' '], "_");
+    let found = plain(found);
+    let whole_last_part = |name: &str| plain(name).rsplit(['.', '/']).next() == Some(found.as_str());
+    if let Some(name) = names.clone().find(|name| plain(name) == found || whole_last_part(name)) {
         return Some(name);
     }
-    let (slips, name) = names.iter().map(|name| (distance(&plain, name), *name)).min_by_key(|(slips, _)| *slips)?;
-    (slips <= if plain.len() < 5 { 1 } else { 2 }).then_some(name)
+    let (slips, name) = names.map(|name| (distance(&found, &plain(name)), name)).min_by_key(|(slips, _)| *slips)?;
+    (slips <= if found.len() < 5 { 1 } else { 2 }).then_some(name)
 }
 
 /// How many bytes must be put in, taken out or replaced to turn one text into the other (Levenshtein's distance).
@@ -170,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_slip_finds_the_name_that_was_meant() {
-        let names = ["timeout", "max_body", "anonymity.tor", "anonymity.proxy", "c2"];
+        let names =
+            ["timeout", "max_body", "anonymity.tor", "anonymity.proxy", "c2", "Asia/Seoul", "America/Port-au-Prince"];
         for (found, meant) in [
             ("timeuot", Some("timeout")),
             ("time_out", Some("timeout")),
@@ -182,8 +184,11 @@ mod tests {
             ("", None),
             ("d4", None),
             ("connections", None),
+            ("Asia/Soul", Some("Asia/Seoul")),
+            ("seoul", Some("Asia/Seoul")),
+            ("America/Port au Prince", Some("America/Port-au-Prince")),
         ] {
-            assert_eq!(nearest(found, &names), meant, "{found}");
+            assert_eq!(nearest(found, names.into_iter()), meant, "{found}");
         }
         assert_eq!((distance("kitten", "sitting"), distance("", "abc"), distance("abc", "")), (3, 3, 3));
     }

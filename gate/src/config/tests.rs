@@ -206,10 +206,14 @@ fn text_of_another_form_is_named_with_what_would_be_right() {
              [2001:db8::1]",
         ),
         (
-            r#"{"time": {"time_zone": "Asia/Seoul", "within": "Mon 09:00-18:00"}}"#,
+            r#"{"time": {"time_zone": "Asia/Soul", "within": "Mon 09:00-18:00"}}"#,
             "time.time_zone",
-            "\"Asia/Seoul\" is no time zone: named time zones are not supported; give the offset from UTC, such as +09:00 \
-             for Asia/Seoul",
+            "\"Asia/Soul\" is no time zone: did you mean \"Asia/Seoul\"?",
+        ),
+        (
+            r#"{"time": {"time_zone": "Atlantis", "within": "Mon 09:00-18:00"}}"#,
+            "time.time_zone",
+            "\"Atlantis\" is no time zone: there is no such time zone in the IANA database; one is Asia/Seoul",
         ),
         (
             r#"{"time": {"time_zone": "UTC", "within": "Monday 09:00-18:00"}}"#,

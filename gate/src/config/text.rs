@@ -2,9 +2,9 @@
 
 use super::form::{Form, wrong_type};
 use super::json::Json;
-use super::mistake::{At, MistakeKind, Mistakes, quoted};
+use super::mistake::{At, MistakeKind, Mistakes, nearest, quoted};
 use super::secret::Secret;
-use evaluator::{Country, Profile, TimeWindow, Timestamp};
+use evaluator::{Country, Profile, TimeWindow, TimeZone, Timestamp, WindowError};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -290,10 +290,17 @@ pub(super) const COUNTRY: Text<Country> = Text {
 pub(super) const TIME_ZONE: Text<Box<str>> = Text {
     what: "time zone",
     longest: 64,
-    example: "+09:00",
+    example: "Asia/Seoul",
     secret: false,
     read: |text| match TimeWindow::parse(text, WITHIN.example) {
         Ok(_) => Ok(text.into()),
+        Err(WindowError::UnknownZone) => {
+            let names: Vec<String> = TimeZone::names().collect();
+            match nearest(text, names.iter().map(String::as_str)) {
+                Some(name) => malformed(format!("did you mean {name:?}?")),
+                None => malformed(WindowError::UnknownZone.to_string()),
+            }
+        }
         Err(error) => malformed(error.to_string()),
     },
 };

@@ -1,0 +1,184 @@
+//! Clocks of places: time zones by their IANA names, daylight saving time included.
+//!
+//! `zone/names.txt` holds the rule that each zone follows at present, in the form that POSIX gives the variable `TZ`
+//! (<https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html>, section 8.3), as the compiled files of
+//! the IANA database carry it (RFC 9636 section 3.3). How clocks were set before that rule began is not kept.
+
+use crate::Timestamp;
+use crate::time::days_from_civil;
+use alloc::string::String;
+
+/// Rules and the names of the zones that follow them, one rule a line: the rule, then names. A name that ends in `/` stands
+/// before those that follow it.
+const NAMES: &str = include_str!("zone/names.txt");
+
+/// A day in seconds.
+const DAY: i64 = 86_400;
+
+/// The clock of one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeZone {
+    /// Seconds that the clock is ahead of UTC, but for daylight saving time.
+    standard: i64,
+    summer: Option<Summer>,
+}
+
+/// Daylight saving time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Summer {
+    /// Seconds that the clock is ahead of UTC.
+    offset: i64,
+    /// By the clock of standard time.
+    start: Change,
+    /// By the clock of daylight saving time.
+    end: Change,
+}
+
+/// A moment of each year: seconds from the midnight that begins a certain weekday of a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Change {
+    month: i64,
+    /// 1 to 4, or 5 for the last of the month.
+    week: i64,
+    /// From Sunday.
+    weekday: i64,
+    time: i64,
+}
+
+impl TimeZone {
+    /// The clock that is always so many seconds ahead of UTC.
+    pub const fn fixed(seconds: i32) -> TimeZone {
+        TimeZone { standard: seconds as i64, summer: None }
+    }
+
+    /// The zone of this name in the IANA database, such as `Asia/Seoul`; `None` where there is none. Case counts.
+    ///
+    /// ```
+    /// use evaluator::{TimeZone, Timestamp};
+    /// let berlin = TimeZone::named("Europe/Berlin").unwrap();
+    /// assert_eq!(berlin.offset(Timestamp::from_unix(1_774_745_999)), 3_600); // 2026-03-29 00:59:59 UTC
+    /// assert_eq!(berlin.offset(Timestamp::from_unix(1_774_746_000)), 7_200);
+    /// assert_eq!(TimeZone::named("Europe/Berlim"), None);
+    /// ```
+    pub fn named(name: &str) -> Option<TimeZone> {
+        let is_it = |(region, rest): (&str, &str)| name.strip_prefix(region) == Some(rest);
+        lines().find(|(_, names)| split(names).any(is_it)).and_then(|(rule, _)| read(rule))
+    }
+
+    /// Every name that [`TimeZone::named`] knows.
+    pub fn names() -> impl Iterator<Item = String> {
+        lines().flat_map(|(_, names)| split(names)).map(|(region, rest)| [region, rest].concat())
+    }
+
+    /// Seconds that the clock is ahead of UTC at this time.
+    pub fn offset(&self, now: Timestamp) -> i64 {
+        let Some(summer) = &self.summer else { return self.standard };
+        let now = i64::from(now.unix());
+        let year = year_of(now.saturating_add(self.standard).div_euclid(DAY));
+        let start = summer.start.in_year(year).saturating_sub(self.standard);
+        let end = summer.end.in_year(year).saturating_sub(summer.offset);
+        // South of the equator it is on over the turn of the year.
+        let on = if start < end { (start..end).contains(&now) } else { !(end..start).contains(&now) };
+        if on { summer.offset } else { self.standard }
+    }
+}
+
+impl Change {
+    /// When it is in this year, in seconds of local time since the start of 1970.
+    fn in_year(&self, year: i64) -> i64 {
+        let first = first_of(year, self.month);
+        // The first day of Unix time was a Thursday.
+        let until = self.weekday.saturating_sub(first.saturating_add(4)).rem_euclid(7);
+        let mut day = first.saturating_add(until).saturating_add(self.week.saturating_sub(1).saturating_mul(7));
+        if day >= first_of(year, self.month.saturating_add(1)) {
+            day = day.saturating_sub(7);
+        }
+        day.saturating_mul(DAY).saturating_add(self.time)
+    }
+}
+
+/// The day, counted from the start of 1970, on which this month begins. The thirteenth is the first of the next year.
+fn first_of(year: i64, month: i64) -> i64 {
+    let (year, month) = if month > 12 { (year.saturating_add(1), 1) } else { (year, month) };
+    days_from_civil(year, month, 1).unwrap_or(0)
+}
+
+/// The year of a day counted from the start of 1970.
+fn year_of(day: i64) -> i64 {
+    // 400 years have 146,097 days; the estimate is out by a year at most.
+    let estimate = day.saturating_mul(400).div_euclid(146_097).saturating_add(1970);
+    let (this, next) = (first_of(estimate, 1), first_of(estimate, 13));
+    estimate.saturating_sub(i64::from(day < this)).saturating_add(i64::from(day >= next))
+}
+
+/// Each rule, and the names of the zones that follow it.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NAMES.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '))
+}
+
+/// Each name in two parts: the region, which may be empty, and the rest.
+fn split(names: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mut region = "";
+    names.split(' ').filter_map(move |name| {
+        if name.ends_with('/') {
+            region = name;
+            return None;
+        }
+        Some((region, name))
+    })
+}
+
+/// Reads a rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`. Days of the year, which POSIX has as well, are in no zone's rule.
+fn read(rule: &str) -> Option<TimeZone> {
+    let (standard, rest) = offset(skip_abbreviation(rule)?)?;
+    if rest.is_empty() {
+        return Some(TimeZone { standard, summer: None });
+    }
+    let rest = skip_abbreviation(rest)?;
+    let (clocks, changes) = rest.split_once(',')?;
+    let ahead = if clocks.is_empty() { standard.checked_add(3_600)? } else { offset(clocks)?.0 };
+    let (start, end) = changes.split_once(',')?;
+    Some(TimeZone { standard, summer: Some(Summer { offset: ahead, start: change(start)?, end: change(end)? }) })
+}
+
+/// What follows the abbreviation: letters, or anything between `<` and `>`.
+fn skip_abbreviation(text: &str) -> Option<&str> {
+    match text.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>').map(|(_, rest)| rest),
+        None => Some(text.trim_start_matches(|c: char| c.is_ascii_alphabetic())),
+    }
+}
+
+/// Seconds ahead of UTC, and what follows. POSIX counts the other way, from local time to UTC.
+fn offset(text: &str) -> Option<(i64, &str)> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || "+-:".contains(c))).unwrap_or(text.len());
+    let (clock, rest) = text.split_at_checked(end)?;
+    Some((seconds(clock)?.checked_neg()?, rest))
+}
+
+/// `Mm.w.d` or `Mm.w.d/time`.
+fn change(text: &str) -> Option<Change> {
+    let (day, time) = text.split_once('/').unwrap_or((text, "2"));
+    let mut parts = day.strip_prefix('M')?.split('.').map(|part| part.parse::<i64>().ok());
+    let (month, week, weekday) = (parts.next()??, parts.next()??, parts.next()??);
+    let possible = (1..=12).contains(&month) && (1..=5).contains(&week) && (0..=6).contains(&weekday);
+    possible.then_some(Change { month, week, weekday, time: seconds(time)? })
+}
+
+/// Seconds in `[+-]h[:mm[:ss]]`; hours may be more than a day has.
+fn seconds(text: &str) -> Option<i64> {
+    let (sign, clock) = match text.strip_prefix('-') {
+        Some(clock) => (-1, clock),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut unit = 3_600_i64;
+    let mut sum = 0_i64;
+    for part in clock.split(':') {
+        sum = sum.checked_add(part.parse::<i64>().ok()?.checked_mul(unit)?)?;
+        unit = unit.checked_div(60)?;
+    }
+    sum.checked_mul(sign)
+}
+
+#[cfg(test)]
+mod tests;
