@@ -47,18 +47,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let body = read(&args.report)?;
     let now = args.at.unwrap_or_else(now);
     let policy = args.profile.policy();
-    let connection = Connection {
-        direction: args.direction.unwrap_or(match args.profile {
-            Profile::Ingress => Direction::Ingress,
-            Profile::Egress | Profile::Pipeline => Direction::Egress,
-        }),
-        port: args.port,
-        product: args.product.as_deref(),
-        path: None,
-        method: None,
-        host: None,
-        now,
-    };
+    let direction = args.direction.unwrap_or(match args.profile {
+        Profile::Ingress => Direction::Ingress,
+        Profile::Egress | Profile::Pipeline => Direction::Egress,
+    });
+    let connection =
+        Connection { port: args.port, product: args.product.as_deref(), ..Connection::new(direction, now) };
     let examined = evaluator::examine(200, &body, now);
     let profile = Some(args.profile.name());
     let judgement = Judgement::new(args.ip, examined.as_ref().map_err(|error| *error), &policy, profile, &connection);

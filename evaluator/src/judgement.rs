@@ -143,15 +143,7 @@ mod tests {
 
     fn judge(body: &[u8], port: Option<u16>, product: Option<&str>) -> String {
         let examined = examine(200, body, Timestamp::from_unix(NOW));
-        let connection = Connection {
-            direction: Direction::Egress,
-            port,
-            product,
-            path: None,
-            method: None,
-            host: None,
-            now: Timestamp::from_unix(NOW),
-        };
+        let connection = Connection { port, product, ..Connection::new(Direction::Egress, Timestamp::from_unix(NOW)) };
         let policy = Profile::Pipeline.policy();
         let examined = examined.as_ref().map_err(|error| *error);
         let ip = "::ffff:192.0.2.7".parse().unwrap();

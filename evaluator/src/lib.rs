@@ -34,6 +34,7 @@ mod policy;
 mod profile;
 mod report;
 mod scope;
+mod selection;
 mod tag;
 mod time;
 mod unit;
@@ -49,6 +50,7 @@ pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Poli
 pub use profile::Profile;
 pub use report::{AnswerError, Detail, EVIDENCE_MAX_AGE, Examination, Reading, examine, read_answer};
 pub use scope::{Scope, SpecialPurpose, special_purpose};
+pub use selection::{Criteria, Selection};
 pub use tag::{Source, write_tag};
 pub use time::Timestamp;
 pub use unit::{UnitError, parse_duration, parse_size};

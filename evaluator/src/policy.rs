@@ -2,6 +2,7 @@
 
 use crate::{Assessment, Country, Finding, Findings, Level, TimeWindow, Timestamp};
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::net::IpAddr;
 
 /// Which way the traffic goes, seen from the proxy's own side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,8 +60,20 @@ pub struct Connection<'a> {
     pub method: Option<&'a [u8]>,
     /// The `:authority` of the request.
     pub host: Option<&'a [u8]>,
+    /// The name of the route that the proxy chose.
+    pub route: Option<&'a [u8]>,
+    /// The address of the client: on ingress that of the peer.
+    pub client: Option<IpAddr>,
     /// The time of the request.
     pub now: Timestamp,
+}
+
+impl Connection<'_> {
+    /// A connection of which nothing else is known.
+    pub const fn new(direction: Direction, now: Timestamp) -> Self {
+        let (port, product, path, method, host, route, client) = (None, None, None, None, None, None, None);
+        Connection { direction, port, product, path, method, host, route, client, now }
+    }
 }
 
 /// Which reading of a report the rules look at.
@@ -143,7 +156,8 @@ pub struct Verdict {
     pub score: Option<Level>,
 }
 
-/// Which parts of a [`Connection`] a policy looks at; a caller may leave out the others without changing the action.
+/// Which parts of a [`Connection`] a policy or a selection looks at; a caller may leave out the others without changing what
+/// it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// [`Connection::path`].
@@ -154,6 +168,10 @@ pub struct Needs {
     pub host: bool,
     /// [`Connection::port`].
     pub port: bool,
+    /// [`Connection::route`].
+    pub route: bool,
+    /// [`Connection::client`].
+    pub client: bool,
 }
 
 impl Policy {
@@ -248,12 +266,12 @@ impl Condition {
 }
 
 /// Whether a field asks nothing, or what is known matches one of its values.
-fn one_of<T, K: Copy>(values: &[T], known: Option<K>, matches: impl Fn(&T, K) -> bool) -> bool {
+pub(crate) fn one_of<T, K: Copy>(values: &[T], known: Option<K>, matches: impl Fn(&T, K) -> bool) -> bool {
     values.is_empty() || known.is_some_and(|known| values.iter().any(|value| matches(value, known)))
 }
 
 /// Whether an `:authority` is the host of this pattern.
-fn host_matches(pattern: &str, authority: &[u8]) -> bool {
+pub(crate) fn host_matches(pattern: &str, authority: &[u8]) -> bool {
     let host = without_port(authority);
     let host = host.strip_suffix(b".").unwrap_or(host);
     let pattern = pattern.strip_suffix('.').unwrap_or(pattern);

@@ -128,15 +128,7 @@ mod tests {
                 country: None,
                 score: Score { inbound: *inbound, outbound: *outbound },
             };
-            let connection = Connection {
-                direction,
-                port: *port,
-                product: None,
-                path: None,
-                method: None,
-                host: None,
-                now: Timestamp::from_unix(0),
-            };
+            let connection = Connection { port: *port, ..Connection::new(direction, Timestamp::from_unix(0)) };
             let verdict = policy.evaluate(&assessment, &connection);
             let found = policy.rule_name(&verdict);
             assert_eq!(found, *rule, "{profile:?} {findings:?} {inbound:?} {outbound:?} {port:?}");

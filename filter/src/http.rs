@@ -125,13 +125,11 @@ impl RequestFacts {
 
     fn connection(&self, direction: Direction, worker: &Worker) -> Connection<'_> {
         Connection {
-            direction,
             port: self.port,
-            product: None,
             path: self.path.as_deref(),
             method: self.method.as_deref(),
             host: self.host.as_deref(),
-            now: worker.now.timestamp(),
+            ..Connection::new(direction, worker.now.timestamp())
         }
     }
 }

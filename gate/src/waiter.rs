@@ -96,13 +96,11 @@ impl From<&Connection<'_>> for OwnedConnection {
 impl OwnedConnection {
     pub(crate) fn borrowed(&self, now: Timestamp) -> Connection<'_> {
         Connection {
-            direction: self.direction,
             port: self.port,
-            product: None,
             path: self.path.as_deref(),
             method: self.method.as_deref(),
             host: self.host.as_deref(),
-            now,
+            ..Connection::new(self.direction, now)
         }
     }
 }

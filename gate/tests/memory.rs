@@ -64,8 +64,7 @@ fn peers(count: u32) -> impl Iterator<Item = IpAddr> {
 }
 
 fn connection() -> Connection<'static> {
-    let now = NOW.timestamp();
-    Connection { direction: Direction::Ingress, port: None, product: None, path: None, method: None, host: None, now }
+    Connection::new(Direction::Ingress, NOW.timestamp())
 }
 
 /// Everything that a peer goes through: unknown, looked up, remembered.

@@ -16,15 +16,7 @@ fn assessment(findings: &[Finding], published: &[Finding]) -> Assessment {
 }
 
 fn connection(direction: Direction) -> Connection<'static> {
-    Connection {
-        direction,
-        port: None,
-        product: None,
-        path: None,
-        method: None,
-        host: None,
-        now: Timestamp::from_unix(0),
-    }
+    Connection::new(direction, Timestamp::from_unix(0))
 }
 
 fn rule(name: &str, when: Condition, then: Action) -> Rule {

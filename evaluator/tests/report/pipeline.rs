@@ -12,8 +12,7 @@ const PLAIN: (Option<u16>, Option<&str>) = (Some(443), None);
 fn found(body: &str, (port, product): (Option<u16>, Option<&str>)) -> Result<Vec<&'static str>, AnswerError> {
     let now = time(NOW);
     let assessment = read_answer(200, body.as_bytes(), now)?.assessment;
-    let direction = Direction::Egress;
-    let connection = Connection { direction, port, product, path: None, method: None, host: None, now };
+    let connection = Connection { port, product, ..Connection::new(Direction::Egress, now) };
     let verdict = Profile::Pipeline.policy().evaluate(&assessment, &connection);
     let expected = if verdict.findings.is_empty() { Action::Allow } else { Action::Deny };
     assert_eq!(verdict.action, expected, "{body}");

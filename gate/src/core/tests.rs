@@ -107,15 +107,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn connection(now: Moment) -> Connection<'static> {
-    Connection {
-        direction: Direction::Ingress,
-        port: None,
-        product: None,
-        path: None,
-        method: None,
-        host: None,
-        now: now.timestamp(),
-    }
+    Connection::new(Direction::Ingress, now.timestamp())
 }
 
 fn counted(gate: &mut Gate) -> BTreeMap<String, u64> {
