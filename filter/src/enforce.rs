@@ -14,12 +14,7 @@ pub(crate) fn enforce(
     peer: IpAddr,
     decision: &Decision,
 ) -> bool {
-    let shadow = config.mode == Mode::Shadow;
-    worker.tag.clear();
-    evaluator::write_tag(&mut worker.tag, &decision.verdict, decision.source, shadow);
-    if let Some(name) = &config.tag.filter_state {
-        report("set the filter state", host::set_property(name, &worker.tag));
-    }
+    write_tag(worker, config, decision);
     if config.tag.response_header.is_some() {
         worker.response_tags.insert(stream, worker.tag.clone());
     }
@@ -33,12 +28,22 @@ pub(crate) fn enforce(
     refuses
 }
 
+/// Writes the tag, and sets it as the filter state where the configuration names one.
+pub(crate) fn write_tag(worker: &mut Worker, config: &Config, decision: &Decision) {
+    worker.tag.clear();
+    evaluator::write_tag(&mut worker.tag, &decision.verdict, decision.source, config.mode == Mode::Shadow);
+    if let Some(name) = &config.tag.filter_state {
+        report("set the filter state", host::set_property(name, &worker.tag));
+    }
+}
+
 /// Takes away what a client may have put where the tag belongs.
 pub(crate) fn remove_tag(config: &Config) {
     report("remove the tag", host::remove_header(Headers::Request, &config.tag.request_header));
 }
 
-fn log(config: &Config, peer: IpAddr, decision: &Decision) {
+/// Logs a decision where the configuration wants it.
+pub(crate) fn log(config: &Config, peer: IpAddr, decision: &Decision) {
     let denied = decision.verdict.action == Action::Deny;
     let wanted = match config.log {
         LogLevel::None => false,
@@ -85,7 +90,8 @@ fn details(why: Option<&str>) -> String {
     })
 }
 
-fn report(what: &str, result: Result<(), host::Status>) {
+/// Logs a host call that failed.
+pub(crate) fn report(what: &str, result: Result<(), host::Status>) {
     if let Err(status) = result {
         host::log(Level::Error, &format!("portcullis: cannot {what}: {status}"));
     }

@@ -20,6 +20,9 @@ impl std::fmt::Display for Status {
 /// The stream type of requests in the ABI.
 const HTTP_REQUEST: u32 = 0;
 
+/// The stream type of connections from clients in the ABI.
+const DOWNSTREAM: u32 = 2;
+
 /// Log levels of the ABI.
 #[derive(Clone, Copy)]
 pub(crate) enum Level {
@@ -140,6 +143,18 @@ pub(crate) fn resume_request() -> Result<(), Status> {
 pub(crate) fn reset_request() -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { abi::proxy_close_stream(HTTP_REQUEST) })
+}
+
+/// Lets the current context's paused connection go on.
+pub(crate) fn resume_connection() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_continue_stream(DOWNSTREAM) })
+}
+
+/// Closes the client's side of the current context's connection, and so all of it.
+pub(crate) fn close_connection() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_close_stream(DOWNSTREAM) })
 }
 
 /// Answers the current context's request in the place of the upstream.

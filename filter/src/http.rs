@@ -90,8 +90,8 @@ impl Http {
     }
 }
 
-/// The peer of the current request, as the proxy's trust settings find it.
-fn peer(direction: Direction) -> Option<Peer> {
+/// The peer of the current request or connection, as the proxy's trust settings find it.
+pub(crate) fn peer(direction: Direction) -> Option<Peer> {
     let path: &[u8] = match direction {
         Direction::Ingress => b"source\0address",
         Direction::Egress => b"destination\0address",
@@ -134,7 +134,8 @@ impl RequestFacts {
     }
 }
 
-fn destination_port() -> Option<u16> {
+/// The port to which the current connection was made.
+pub(crate) fn destination_port() -> Option<u16> {
     let value = host::property(b"destination\0port").ok()?;
     let number = u64::from_le_bytes(value.try_into().ok()?);
     u16::try_from(number).ok()

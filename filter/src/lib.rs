@@ -1,7 +1,7 @@
 //! The proxy-wasm module: thin shells that carry the proxy's callbacks to the gate and its decisions to host calls.
 //!
 //! Here is no rule, no cache and no schedule. [`root`] carries configuration, time and lookups, [`http`] carries
-//! requests, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
+//! requests, [`network`] connections, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,7 @@
 mod enforce;
 mod host;
 mod http;
+mod network;
 mod root;
 mod worker;
 

@@ -3,13 +3,14 @@
 use crate::enforce::enforce;
 use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
+use crate::network::{self, Network};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer};
 use gate::{
-    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, RootId, Site, StreamId,
+    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, StreamId,
     Subject,
 };
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -83,8 +84,16 @@ impl RootContext for Root {
         Some(Box::new(Http { stream: StreamId(context_id), site }))
     }
 
+    fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
+        let site = Rc::clone(&self.loaded.as_ref()?.site);
+        Some(Box::new(Network::new(StreamId(context_id), site)))
+    }
+
     fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        Some(match self.loaded.as_ref()?.site.config.role {
+            Role::Http => ContextType::HttpContext,
+            Role::Network => ContextType::StreamContext,
+        })
     }
 }
 
@@ -124,7 +133,7 @@ impl Root {
 
     fn start(&mut self, config: Config, key: Option<String>) {
         if let Some(name) = &config.tag.filter_state {
-            declare_text(name);
+            declare_text(name, config.role);
         }
         let site = Rc::new(Site::new(self.id, config));
         worker::with(|worker| {
@@ -280,6 +289,9 @@ fn finish(worker: &mut Worker, release: &Release) {
     if host::act_on(release.stream.0).is_err() {
         return;
     }
+    if release.site.config.role == Role::Network {
+        return network::finish(worker, release);
+    }
     let refused = enforce(worker, &release.site.config, release.stream, release.peer, &release.decision);
     if !refused && let Err(status) = host::resume_request() {
         host::log(Level::Error, &format!("portcullis: cannot resume a request: {status}"));
@@ -287,13 +299,16 @@ fn finish(worker: &mut Worker, release: &Release) {
 }
 
 /// Declares the filter state as text, so that the proxy's expressions compare it with strings. The argument is the
-/// protobuf message `DeclarePropertyArguments`: name = 1, type = 3 (String = 1).
+/// protobuf message `DeclarePropertyArguments`: name = 1, type = 3 (String = 1), span = 5 (DownstreamConnection = 2).
 /// <https://github.com/envoyproxy/envoy/blob/main/source/extensions/common/wasm/declare_property.proto>
-fn declare_text(name: &str) {
+fn declare_text(name: &str, role: Role) {
     let Ok(length) = u8::try_from(name.len()) else { return };
     let mut argument = vec![0x0a, length];
     argument.extend_from_slice(name.as_bytes());
     argument.extend_from_slice(&[0x18, 0x01]);
+    if role == Role::Network {
+        argument.extend_from_slice(&[0x28, 0x02]);
+    }
     if let Err(status) = host::call_foreign("declare_property", &argument) {
         host::log(Level::Warn, &format!("portcullis: cannot declare {name}: {status}"));
     }

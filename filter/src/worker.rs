@@ -3,7 +3,7 @@
 use crate::host::{self, Level, MetricKind, SharedData};
 use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// The state of one worker's VM.
@@ -15,6 +15,8 @@ pub(crate) struct Worker {
     pub(crate) tag: Vec<u8>,
     /// Tags for responses, where `tag.response_header` asks for them.
     pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
+    /// Connections that are held, or whose release is still to be carried out.
+    pub(crate) paused: BTreeSet<StreamId>,
     /// Streams whose wait is over, and which are to be told.
     pub(crate) releases: VecDeque<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
@@ -46,6 +48,7 @@ thread_local! {
         now: host::now().unwrap_or_default(),
         tag: Vec::new(),
         response_tags: BTreeMap::new(),
+        paused: BTreeSet::new(),
         releases: VecDeque::new(),
         nonce: host::entropy(),
         wakers: BTreeMap::new(),

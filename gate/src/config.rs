@@ -26,6 +26,8 @@ use std::time::Duration;
 /// What one listener's filter is told to do.
 #[derive(Debug)]
 pub struct Config {
+    /// What is judged, which is also where the filter is to be placed.
+    pub role: Role,
     /// Whether verdicts are acted on.
     pub mode: Mode,
     /// Which end of the connection the peer is.
@@ -91,6 +93,25 @@ impl Block {
     pub fn lifetime(&self, again: u8) -> Duration {
         let times = self.factor.checked_pow(u32::from(again)).unwrap_or(u32::MAX);
         self.ttl.saturating_mul(times).min(self.max)
+    }
+}
+
+/// What is judged, which is also where the filter is to be placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Each request, as an HTTP filter.
+    Http,
+    /// Each connection, as a network filter.
+    Network,
+}
+
+impl Role {
+    /// `http` or `network`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Http => "http",
+            Role::Network => "network",
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -75,7 +75,7 @@ impl Ask {
     /// # Errors
     /// When the proxy cannot be reached, or closes before the answer is whole.
     pub async fn send(self) -> Result<Reply> {
-        let stream = TokioIo::new(connect(self.to, self.peer).await?);
+        let stream = TokioIo::new(connect(self.to, self.peer.map(|peer| (peer, None))).await?);
         let request = self.request()?;
         if self.http2 {
             let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
@@ -129,7 +129,7 @@ impl Http2 {
     /// # Errors
     /// When the proxy cannot be reached.
     pub async fn connect(to: SocketAddr, peer: Option<IpAddr>) -> Result<Http2> {
-        let stream = TokioIo::new(connect(to, peer).await?);
+        let stream = TokioIo::new(connect(to, peer.map(|peer| (peer, None))).await?);
         let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
         let connection = tokio::spawn(async move {
             // Its errors reach whoever waits for an answer.
@@ -199,21 +199,23 @@ impl Reply {
 /// # Errors
 /// When the proxy cannot be reached or the connection fails.
 pub async fn raw(to: SocketAddr, peer: Option<IpAddr>, bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut stream = connect(to, peer).await?;
+    let mut stream = connect(to, peer.map(|peer| (peer, None))).await?;
     stream.write_all(bytes).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(answer)
 }
 
-/// Connects, and names the peer by a PROXY protocol header
+/// Connects, and names the peer, and the destination if it is to be another than the proxy, by a PROXY protocol header
 /// (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>, version 1).
-async fn connect(to: SocketAddr, peer: Option<IpAddr>) -> Result<TcpStream> {
+pub(crate) async fn connect(to: SocketAddr, peer: Option<(IpAddr, Option<SocketAddr>)>) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(to).await.with_context(|| format!("cannot connect to {to}"))?;
     stream.set_nodelay(true)?;
-    if let Some(peer) = peer {
-        let (family, own) = if peer.is_ipv4() { ("TCP4", "127.0.0.1") } else { ("TCP6", "::1") };
-        stream.write_all(format!("PROXY {family} {peer} {own} 50000 {}\r\n", to.port()).as_bytes()).await?;
+    if let Some((peer, destination)) = peer {
+        let (family, own): (_, IpAddr) =
+            if peer.is_ipv4() { ("TCP4", Ipv4Addr::LOCALHOST.into()) } else { ("TCP6", Ipv6Addr::LOCALHOST.into()) };
+        let own = destination.unwrap_or((own, to.port()).into());
+        stream.write_all(format!("PROXY {family} {peer} {} 50000 {}\r\n", own.ip(), own.port()).as_bytes()).await?;
     }
     Ok(stream)
 }

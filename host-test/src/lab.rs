@@ -4,7 +4,7 @@ use crate::{
     client::{Ask, Http2},
     envoy::{
         self, Envoy, Start,
-        config::{self, Listener, Peers, Surroundings},
+        config::{self, Listener, Peers, Place, Surroundings},
     },
     eventually,
     fake::{Fake, KEY, Options},
@@ -70,6 +70,8 @@ pub struct Lab {
     /// Where requests end up.
     pub upstream: Upstream,
     listeners: BTreeMap<String, SocketAddr>,
+    /// Where the filter is on the first listener.
+    place: Place,
     module: PathBuf,
     environment: Vec<String>,
 }
@@ -194,8 +196,13 @@ impl Lab {
     /// # Errors
     /// When it cannot be written.
     pub fn update(&self, plugin: impl Into<String>) -> Result<()> {
-        let listener =
-            Listener { name: MAIN.into(), plugin: plugin.into(), peers: Peers::ProxyProtocol, answers: false };
+        let listener = Listener {
+            name: MAIN.into(),
+            plugin: plugin.into(),
+            peers: Peers::ProxyProtocol,
+            place: self.place,
+            answers: false,
+        };
         let resource = listener.resource(&self.module, &self.environment);
         write_listeners(self.envoy.folder(), vec![resource])?;
         Ok(())
@@ -234,7 +241,13 @@ impl Builder {
     /// Adds a listener whose filter gets this text as its configuration.
     pub fn verbatim(mut self, name: &str, plugin: &str) -> Builder {
         let peers = Peers::ProxyProtocol;
-        self.listeners.push(Listener { name: name.into(), plugin: plugin.into(), peers, answers: false });
+        self.listeners.push(Listener {
+            name: name.into(),
+            plugin: plugin.into(),
+            peers,
+            place: Place::Http,
+            answers: false,
+        });
         self
     }
 
@@ -248,6 +261,14 @@ impl Builder {
     pub fn peers(mut self, peers: Peers) -> Builder {
         if let Some(listener) = self.listeners.last_mut() {
             listener.peers = peers;
+        }
+        self
+    }
+
+    /// Has the filter elsewhere on the last listener.
+    pub fn place(mut self, place: Place) -> Builder {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.place = place;
         }
         self
     }
@@ -306,11 +327,14 @@ impl Builder {
         let names = if self.inject_key { &[][..] } else { &self.environment[..] };
         let environment: Vec<_> = names.iter().map(|(name, _)| name.clone()).collect();
         let listeners = self.listeners.iter().map(|listener| listener.resource(&module, &environment)).collect();
-        let bootstrap = if self.following {
+        let mut bootstrap = if self.following {
             config::following_bootstrap(surroundings, &write_listeners(folder.path(), listeners)?)
         } else {
             config::bootstrap(surroundings, listeners)
         };
+        if let Some(clusters) = bootstrap["static_resources"]["clusters"].as_array_mut() {
+            clusters.extend(self.listeners.iter().filter_map(Listener::cluster));
+        }
         let start = Start {
             envoy: envoy::find()?,
             bootstrap: bootstrap.to_string(),
@@ -321,10 +345,11 @@ impl Builder {
             folder,
         };
         let envoy = Envoy::start(start).await?;
-        let listeners = envoy.listeners().await?;
-        if listeners.len() != self.listeners.len() {
-            bail!("Envoy has only the listeners {listeners:?}: {}", envoy.log().join("\n"));
+        let addresses = envoy.listeners().await?;
+        if addresses.len() != self.listeners.len() {
+            bail!("Envoy has only the listeners {addresses:?}: {}", envoy.log().join("\n"));
         }
-        Ok(Lab { envoy, fake, upstream, listeners, module, environment })
+        let place = self.listeners.first().map_or(Place::Http, |listener| listener.place);
+        Ok(Lab { envoy, fake, upstream, listeners: addresses, place, module, environment })
     }
 }

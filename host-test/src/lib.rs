@@ -14,6 +14,7 @@ pub mod envoy;
 pub mod fake;
 pub mod flood;
 pub mod lab;
+pub mod tcp;
 pub mod upstream;
 
 mod background;

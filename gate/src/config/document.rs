@@ -8,7 +8,8 @@ use super::networks::{lists, scope};
 use super::rules::{DIRECTION, policy};
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, STATE_NAME, VARIABLE};
 use super::{
-    Api, Budget, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, TagPlaces, Ttl,
+    Api, Budget, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role, TagPlaces,
+    Ttl,
 };
 use evaluator::Profile;
 use std::time::Duration;
@@ -51,9 +52,11 @@ fn start(bytes: &[u8]) -> String {
 const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny", Fallback::Deny)]);
 
 fn config(keys: &mut Keys<'_>) -> Option<Config> {
+    const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network)]);
     const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     const LOG: Choice<LogLevel> =
         Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
+    let role = keys.or("role", ROLE, "http");
     let mode = keys.or("mode", MODE, "enforce");
     let direction = keys.or("direction", DIRECTION, "ingress");
     let api = keys.section("api", api);
@@ -69,6 +72,7 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
     let (direction, policy) = (direction?, policy?);
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
     Some(Config {
+        role: role?,
         mode: mode?,
         direction,
         api: api?,

@@ -60,7 +60,7 @@ fn keys_that_are_unknown_repeated_or_missing_are_named() {
     check(r#""mod": "shadow""#, r#"mod: there is no key "mod"; did you mean "mode"? [unknown_key]"#);
     check(
         r#""select": {}"#,
-        "select: there is no key \"select\"; possible are mode, direction, api, first_look, on_error, cache, policy, scope, \
+        "select: there is no key \"select\"; possible are role, mode, direction, api, first_look, on_error, cache, policy, scope, \
          lists, tag, deny, log [unknown_key]",
     );
     check(

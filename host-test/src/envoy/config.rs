@@ -17,6 +17,17 @@ pub enum Peers {
     },
 }
 
+/// Where the filter is on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Among the HTTP filters.
+    Http,
+    /// Before the connection manager, which makes the request header of the filter state.
+    BeforeHttp,
+    /// Before `tcp_proxy`, which leads to this server.
+    BeforeTcp(SocketAddr),
+}
+
 /// A listener with the filter on it.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -26,6 +37,8 @@ pub struct Listener {
     pub plugin: String,
     /// How it learns who the peer is.
     pub peers: Peers,
+    /// Where the filter is.
+    pub place: Place,
     /// Whether Envoy answers by itself, without an upstream and without an access log: for loads. The answer shows the
     /// tag that an upstream would have got, in [`SEEN_HEADER`].
     pub answers: bool,
@@ -51,6 +64,42 @@ impl Listener {
             ),
             Peers::Forwarded { use_remote_address, trusted_hops } => (use_remote_address, trusted_hops, json!([])),
         };
+        let own = |kind| json!({"name": "portcullis", "typed_config": self.filter(kind, module, environment)});
+        let filters = match self.place {
+            Place::Http => vec![self.manager(use_remote_address, trusted_hops, Some(own("http")))],
+            Place::BeforeHttp => vec![own("network"), self.manager(use_remote_address, trusted_hops, None)],
+            Place::BeforeTcp(_) => vec![own("network"), self.tcp_proxy()],
+        };
+        json!({
+            "name": self.name,
+            "address": socket_address(([127, 0, 0, 1], 0).into()),
+            "listener_filters": listener_filters,
+            "filter_chains": [{"filters": filters}],
+        })
+    }
+
+    /// The cluster that only this listener needs.
+    pub fn cluster(&self) -> Option<Value> {
+        match self.place {
+            Place::BeforeTcp(server) => Some(cluster(&self.name, server)),
+            Place::Http | Place::BeforeHttp => None,
+        }
+    }
+
+    fn tcp_proxy(&self) -> Value {
+        let proxy = json!({
+            "stat_prefix": self.name,
+            "cluster": self.name,
+            "access_log": [{"name": "stdout", "typed_config": to_stdout(&self.name)}],
+        });
+        json!({
+            "name": "tcp",
+            "typed_config": typed("extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy),
+        })
+    }
+
+    /// The connection manager: with this HTTP filter, or else with a header made of the filter state.
+    fn manager(&self, use_remote_address: bool, trusted_hops: u32, filter: Option<Value>) -> Value {
         let mut route = json!({"match": {"prefix": "/"}});
         let mut access_log = json!([]);
         if self.answers {
@@ -61,6 +110,10 @@ impl Listener {
             route["route"] = json!({"cluster": "upstream"});
             access_log = json!([{"name": "stdout", "typed_config": to_stdout(&self.name)}]);
         }
+        let mutations = if filter.is_some() { json!([]) } else { json!([header_from_filter_state()]) };
+        let router =
+            json!({"name": "router", "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))});
+        let filters: Vec<_> = filter.into_iter().chain([router]).collect();
         let manager = json!({
             "stat_prefix": self.name,
             "codec_type": "AUTO",
@@ -71,26 +124,19 @@ impl Listener {
             "stream_idle_timeout": "25s",
             "access_log": access_log,
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-            "http_filters": [
-                {"name": "portcullis", "typed_config": self.filter(module, environment)},
-                {"name": "router", "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))},
-            ],
+            "early_header_mutation_extensions": mutations,
+            "http_filters": filters,
         });
         json!({
-            "name": self.name,
-            "address": socket_address(([127, 0, 0, 1], 0).into()),
-            "listener_filters": listener_filters,
-            "filter_chains": [{"filters": [{
-                "name": "http",
-                "typed_config": typed(
-                    "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager),
-            }]}],
+            "name": "http",
+            "typed_config": typed(
+                "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager),
         })
     }
 
-    fn filter(&self, module: &Path, environment: &[String]) -> Value {
+    fn filter(&self, kind: &str, module: &Path, environment: &[String]) -> Value {
         typed(
-            "extensions.filters.http.wasm.v3.Wasm",
+            &format!("extensions.filters.{kind}.wasm.v3.Wasm"),
             json!({"config": {
                 "name": self.name,
                 "failure_policy": "FAIL_RELOAD",
@@ -107,6 +153,22 @@ impl Listener {
     }
 }
 
+/// Makes the tag of what a network filter left in the filter state, and never of what a client sent.
+fn header_from_filter_state() -> Value {
+    json!({
+        "name": "tag",
+        "typed_config": typed("extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", json!({
+            "mutations": [
+                {"remove": "x-criminalip"},
+                {"append": {
+                    "header": {"key": "x-criminalip", "value": "%FILTER_STATE(wasm.criminalip:PLAIN)%"},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                }},
+            ],
+        })),
+    })
+}
+
 fn to_stdout(listener: &str) -> Value {
     typed(
         "extensions.access_loggers.stream.v3.StdoutAccessLog",
@@ -117,6 +179,7 @@ fn to_stdout(listener: &str) -> Value {
             "code": "%RESPONSE_CODE%",
             "details": "%RESPONSE_CODE_DETAILS%",
             "flags": "%RESPONSE_FLAGS%",
+            "closed": "%DOWNSTREAM_LOCAL_CLOSE_REASON%",
             "tag": "%FILTER_STATE(wasm.criminalip:PLAIN)%",
         }}}),
     )

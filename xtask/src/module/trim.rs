@@ -11,13 +11,15 @@ const PREFIX: &str = "proxy_on_";
 
 /// The callbacks that stay, without their common prefix: those that the filter implements, those by which the SDK makes
 /// and ends contexts, and the allocator.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 14] = [
     "configure",
     "context_create",
     "delete",
     "done",
+    "downstream_data",
     "http_call_response",
     "memory_allocate",
+    "new_connection",
     "queue_ready",
     "request_headers",
     "request_trailers",

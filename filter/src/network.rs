@@ -1,0 +1,112 @@
+//! Connections: the network context.
+
+use crate::enforce::{log, report, write_tag};
+use crate::host;
+use crate::http::{destination_port, peer};
+use crate::worker::{self, Worker};
+use evaluator::{Connection, Direction, Peer};
+use gate::{Admitted, Consulted, Decision, Release, Site, Skip, StreamId};
+use proxy_wasm::traits::{Context, StreamContext};
+use proxy_wasm::types::Action;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// One connection.
+pub(crate) struct Network {
+    stream: StreamId,
+    site: Rc<Site>,
+    held: bool,
+}
+
+impl StreamContext for Network {
+    fn on_new_connection(&mut self) -> Action {
+        let action = worker::with(|worker| self.decide(worker));
+        self.held = action == Some(Action::Pause);
+        action.unwrap_or(Action::Continue)
+    }
+
+    /// The proxy reads on while a connection is held, unless the next filter is `tcp_proxy`, and would hand what it
+    /// reads to the next filter.
+    fn on_downstream_data(&mut self, _: usize, _: bool) -> Action {
+        self.held = self.held && worker::with(|worker| worker.paused.contains(&self.stream)).unwrap_or(false);
+        if self.held { Action::Pause } else { Action::Continue }
+    }
+}
+
+impl Context for Network {
+    fn on_done(&mut self) -> bool {
+        worker::with(|worker| {
+            worker.gate.leave(self.stream);
+            worker.paused.remove(&self.stream);
+        });
+        true
+    }
+}
+
+impl Network {
+    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Network {
+        Network { stream, site, held: false }
+    }
+
+    fn decide(&self, worker: &mut Worker) -> Action {
+        let config = &self.site.config;
+        let Some(peer) = peer(config.direction) else {
+            worker.gate.skip(Skip::NoAddress);
+            return Action::Continue;
+        };
+        let proxy = worker.proxy();
+        let now = proxy.now.timestamp();
+        let connection = Connection { port: self.port(&peer), ..Connection::new(config.direction, now) };
+        let decision = match worker.gate.consult(&self.site, peer.ip, &connection, now) {
+            Consulted::Skip(_) => return Action::Continue,
+            Consulted::Decided(decision) => decision,
+            Consulted::Stale(decision) => {
+                worker.gate.refresh(&self.site, peer.ip, proxy.now);
+                worker.wake(self.site.root);
+                decision
+            }
+            Consulted::Unknown => {
+                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, proxy);
+                worker.wake(self.site.root);
+                match admitted {
+                    Admitted::Held => {
+                        worker.paused.insert(self.stream);
+                        return Action::Pause;
+                    }
+                    Admitted::Decided(decision) => decision,
+                }
+            }
+        };
+        let refused = enforce(worker, &self.site, peer.ip, &decision);
+        if refused { Action::Pause } else { Action::Continue }
+    }
+
+    fn port(&self, peer: &Peer) -> Option<u16> {
+        match self.site.config.direction {
+            Direction::Egress => peer.port,
+            Direction::Ingress => self.site.needs.port.then(destination_port).flatten(),
+        }
+    }
+}
+
+/// Ends the wait of the current context's connection.
+pub(crate) fn finish(worker: &mut Worker, release: &Release) {
+    worker.paused.remove(&release.stream);
+    let refused = enforce(worker, &release.site, release.peer, &release.decision);
+    if !refused {
+        report("resume a connection", host::resume_connection());
+    }
+}
+
+/// Tells the proxy's other filters and the log of a decision about the current context's connection, and closes it where
+/// that is the decision. Returns whether it was closed.
+fn enforce(worker: &mut Worker, site: &Site, peer: IpAddr, decision: &Decision) -> bool {
+    let config = &site.config;
+    write_tag(worker, config, decision);
+    log(config, peer, decision);
+    let refuses = decision.refuses(config.mode);
+    if refuses {
+        report("close a connection", host::close_connection());
+    }
+    refuses
+}
