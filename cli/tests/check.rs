@@ -12,7 +12,7 @@ fn check(arguments: &str, stdin: &[u8]) -> Output {
         .arg("check")
         .args(arguments.split_whitespace())
         .args(["--at", "2026-03-30T12:00:00+09:00"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -102,20 +102,20 @@ fn the_profile_and_the_connection_decide() {
 
 #[test]
 fn what_is_no_report_has_no_verdict_and_says_what_it_is() {
-    for (body, outcome) in [
-        (&br#"{"status":401,"message":"invalid api key"}"#[..], "bad_key"),
-        (br#"{"status":403,"message":"limit exceeded"}"#, "no_credit"),
-        (br#"{"status":400,"message":"Invalid IP Address."}"#, "invalid_address"),
-        (br#"{"status":500,"message":"An unexpected error occured"}"#, "server_error"),
-        (br#"{"status":200}"#, "malformed"),
-        (b"<html>Bad gateway</html>", "malformed"),
-        (b"\xff\xfe", "malformed"),
-        (b"", "malformed"),
+    for (body, outcome, code) in [
+        (&br#"{"status":401,"message":"invalid api key"}"#[..], "bad_key", 12),
+        (br#"{"status":403,"message":"limit exceeded"}"#, "no_credit", 10),
+        (br#"{"status":400,"message":"Invalid IP Address."}"#, "invalid_address", 13),
+        (br#"{"status":500,"message":"An unexpected error occured"}"#, "server_error", 15),
+        (br#"{"status":200}"#, "malformed", 16),
+        (b"<html>Bad gateway</html>", "malformed", 16),
+        (b"\xff\xfe", "malformed", 16),
+        (b"", "malformed", 16),
     ] {
         let output = check("--ip 203.0.113.10 --port 22 --report - --json", body);
         let shown = String::from_utf8_lossy(body);
         let (object, message) = (object(&output), String::from_utf8(output.stderr).unwrap());
-        assert_eq!(output.status.code(), Some(2), "{shown}");
+        assert_eq!(output.status.code(), Some(code), "{shown}");
         assert_eq!(object["outcome"], json!(outcome), "{shown}");
         for key in ["suspicious", "verdict", "rule"] {
             assert_eq!(object[key], Value::Null, "{shown}");
@@ -124,7 +124,7 @@ fn what_is_no_report_has_no_verdict_and_says_what_it_is() {
         assert!(message.starts_with("portcullis: standard input: "), "{message}");
         assert!(message.contains("a report is a JSON object"), "{message}");
         let plain = check("--ip 203.0.113.10 --report -", body);
-        assert_eq!((plain.status.code(), &plain.stdout[..]), (Some(2), &b""[..]), "{shown}");
+        assert_eq!((plain.status.code(), &plain.stdout[..]), (Some(code), &b""[..]), "{shown}");
     }
 }
 
@@ -133,8 +133,11 @@ fn mistakes_on_the_command_line_end_with_status_2_and_say_what_would_be_right() 
     for (arguments, message) in [
         ("--ip 203.0.113.10 --report gone.json --json", "gone.json: No such file"),
         ("--ip 203.0.113.10 --report .", "--report takes a saved report"),
-        ("--ip 203.0.113.10", "--report <FILE>"),
-        ("--report clean.json", "--ip <IP>"),
+        ("--report clean.json", "<--ip <IP>|--batch <FILE>>"),
+        ("--batch list.txt --report clean.json", "cannot be used with"),
+        ("--ip 203.0.113.10 --batch list.txt", "cannot be used with"),
+        ("--ip 203.0.113.10 --credits 3", "cannot be used with"),
+        ("--batch gone.txt --column ip --concurrency 0", "not in 1..=64"),
         ("--ip 203.0.113 --report clean.json", "right would be 203.0.113.9"),
         ("--ip 203.0.113.10 --port 65536 --report clean.json", "0..=65535"),
         ("--ip 203.0.113.10 --report clean.json --profile strict", "pipeline, ingress, egress"),
@@ -149,7 +152,7 @@ fn mistakes_on_the_command_line_end_with_status_2_and_say_what_would_be_right() 
 
 #[test]
 fn control_characters_of_a_report_never_reach_the_terminal() {
-    let report = include_str!("reports/ssh-host.json").replace("OpenSSH", r"OpenSSH\u001b[2J\u009b31m");
+    let report = include_str!("examples/ssh-host.json").replace("OpenSSH", r"OpenSSH\u001b[2J\u009b31m");
     let output = check("--ip 2001:db8::22 --report -", report.as_bytes());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("OpenSSH\u{fffd}[2J\u{fffd}31m"), "{text}");

@@ -31,7 +31,17 @@ pub(crate) fn run(fast: bool) -> Result<()> {
     steps.run("documentation", "", documentation)?;
     steps.run("unit and property tests", "", || {
         run_command(cargo(["test", "--tests"]).args(NATIVE))?;
-        run_command(&mut cargo(["test", "--package", "host-test", "--lib", "--bins", "--test", "fake"]))
+        run_command(&mut cargo([
+            "test",
+            "--package",
+            "host-test",
+            "--lib",
+            "--bins",
+            "--test",
+            "fake",
+            "--test",
+            "cli_*",
+        ]))
     })?;
     steps.run("documentation tests", "", || {
         run_command(&mut cargo([

@@ -1,0 +1,27 @@
+//! The examples and tables at the end of `--help`.
+
+/// For the command as a whole.
+pub(crate) const MAIN: &str = "\
+Examples:
+  portcullis check --ip 203.0.113.10 --port 22
+  portcullis lint envoy.yaml
+
+Exit codes and more examples: docs/cli.md and `portcullis help check`.";
+
+/// For `check`.
+pub(crate) const CHECK: &str = "\
+Examples:
+  portcullis check --ip 203.0.113.10
+      Ask Criminal IP, and say what the published pipeline would
+  portcullis check --ip 203.0.113.10 --port 2022 --product OpenSSH --profile egress --json
+      One object for a program
+  portcullis check --ip 203.0.113.10 --report saved.json
+      Judge a saved report; no call is made
+  portcullis check --batch hosts.csv --column address --credits 50 --resume done.jsonl
+      Many addresses, for 50 credits at most; the same line again goes on where this one ended
+";
+
+/// The examples of a command, and the exit codes.
+pub(crate) fn with_exit_codes(examples: &str) -> String {
+    format!("{examples}\n{}", crate::exit::table())
+}
