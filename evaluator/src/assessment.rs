@@ -74,7 +74,7 @@ pub enum Class {
     Clean,
     /// A score of 60, or any finding that is not mere context.
     Suspicious,
-    /// A score of 80 or more, or command-and-control, malware or phishing.
+    /// A score of 80 or more, or command-and-control, malware, phishing or a malicious domain.
     Malicious,
 }
 
@@ -109,7 +109,7 @@ pub struct Assessment {
 impl Assessment {
     /// The class, which sets the lifetime in caches.
     pub fn class(&self) -> Class {
-        const WORST: Findings = Findings::of(&[Finding::C2, Finding::Malware, Finding::Phishing]);
+        const WORST: Findings = Findings::of(&[Finding::C2, Finding::Malware, Finding::Phishing, Finding::Domain]);
         const CONTEXT: Findings = Findings::of(&[Finding::Hosting, Finding::Cloud, Finding::Mobile]);
         let level = self.score.highest();
         if level >= Some(Level::Dangerous) || self.findings.intersects(WORST) {

@@ -76,6 +76,8 @@ findings! {
     Cloud "cloud" "cloud",
     /// A mobile carrier's address.
     Mobile "mobile" "mobile",
+    /// Criminal IP lists the domain as malicious.
+    Domain "domain.malicious" "malicious_domain",
 }
 
 impl Finding {

@@ -28,6 +28,7 @@ mod address;
 mod assessment;
 mod certificate;
 mod finding;
+mod host;
 mod judgement;
 mod list;
 mod policy;
@@ -44,11 +45,15 @@ mod zone;
 pub use address::{AddressError, Peer, parse_peer};
 pub use assessment::{Assessment, Class, Country, Level, Score};
 pub use finding::{Finding, Findings};
+pub use host::{Host, HostEntry, HostError, HostList, HostScope, RepeatedHost, is_internal, parse_host};
 pub use judgement::{Found, Judgement, Levels, report_link};
 pub use list::{Duplicate, Entry, List};
 pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Policy, Rule, Verdict};
 pub use profile::Profile;
-pub use report::{AnswerError, Detail, EVIDENCE_MAX_AGE, Examination, Reading, examine, read_answer};
+pub use report::{
+    AnswerError, Detail, DomainReading, EVIDENCE_MAX_AGE, Examination, Reading, examine, read_answer,
+    read_domain_answer,
+};
 pub use scope::{Scope, SpecialPurpose, special_purpose};
 pub use selection::{Criteria, Selection};
 pub use tag::{Source, write_tag};

@@ -70,6 +70,7 @@ impl Profile {
                 found("c2", &[Finding::C2], Deny),
                 found("malware", &[Finding::Malware], Deny),
                 found("phishing", &[Finding::Phishing], Deny),
+                found("domain", &[Finding::Domain], Deny),
                 found("mining", &[Finding::Mining], Deny),
                 found("anonymity", ANONYMITY, Tag),
                 found("tls", TLS, Tag),

@@ -30,12 +30,14 @@
 //! say what the first four are about, as of now, and the rest is no evidence about the peer.
 
 mod answer;
+mod domain;
 mod json;
 mod marks;
 mod meaning;
 mod port;
 
 pub use answer::AnswerError;
+pub use domain::{DomainReading, read_domain_answer};
 pub use marks::Detail;
 
 use crate::{Assessment, Country, Finding, Level, Score, Timestamp};

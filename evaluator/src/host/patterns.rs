@@ -1,0 +1,218 @@
+//! Hosts by pattern: lists that decide, and the scope of what is looked up.
+
+use super::{Host, is_internal, parse_host};
+use crate::Timestamp;
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::fmt;
+
+/// One host on a list, or all below a domain, and who put it there, why and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEntry {
+    /// The name, `www.example.com`; or with a leading `*.` every name below it, `*.example.com`, but not itself.
+    pub host: Box<str>,
+    /// Who answers for the entry.
+    pub owner: Option<Box<str>>,
+    /// Why it is there.
+    pub reason: Option<Box<str>>,
+    /// The first moment at which it no longer counts; `None` for never.
+    pub until: Option<Timestamp>,
+}
+
+/// A list of hosts. The longest name that fits decides, and finding it takes about as long among many as among few.
+#[derive(Clone, Debug, Default)]
+pub struct HostList {
+    entries: Patterns<HostEntry>,
+}
+
+impl HostList {
+    /// The list of these entries.
+    ///
+    /// # Errors
+    /// [`RepeatedHost`] names the first host that is there twice, or that no client can name.
+    pub fn new(entries: Vec<HostEntry>) -> Result<HostList, RepeatedHost> {
+        let mut list = HostList::default();
+        for entry in entries {
+            let host = entry.host.clone();
+            if list.entries.insert(&host, entry) != Some(None) {
+                return Err(RepeatedHost { host });
+            }
+        }
+        Ok(list)
+    }
+
+    /// The entry with the longest name that fits this one, which is normalised, among those that count at `now`.
+    pub fn find(&self, name: &str, now: Timestamp) -> Option<&HostEntry> {
+        self.entries.longest(name, |entry| entry.until.is_none_or(|until| now < until))
+    }
+
+    /// Whether the list has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// A host that is on a list twice, so that it would be unclear which entry counts, or that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatedHost {
+    /// As it was written.
+    pub host: Box<str>,
+}
+
+impl fmt::Display for RepeatedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is on the list twice, or is no host; keep one of the entries", self.host)
+    }
+}
+
+impl core::error::Error for RepeatedHost {}
+
+/// Which names are public, and so worth a look-up.
+#[derive(Clone, Debug, Default)]
+pub struct HostScope {
+    skip: Patterns<()>,
+    treat_as_public: Patterns<()>,
+}
+
+impl HostScope {
+    /// A scope in which the hosts of `skip` are never public, and the other hosts of `treat_as_public` always are. What is
+    /// no host is left out.
+    pub fn new(skip: &[Box<str>], treat_as_public: &[Box<str>]) -> HostScope {
+        let patterns = |hosts: &[Box<str>]| {
+            let mut patterns = Patterns::default();
+            for host in hosts {
+                patterns.insert(host, ());
+            }
+            patterns
+        };
+        HostScope { skip: patterns(skip), treat_as_public: patterns(treat_as_public) }
+    }
+
+    /// Whether the name, which is normalised, is public: `skip` decides first, then `treat_as_public`, then
+    /// [`is_internal`].
+    pub fn is_public(&self, name: &str) -> bool {
+        let fits = |patterns: &Patterns<()>| patterns.longest(name, |()| true).is_some();
+        !fits(&self.skip) && (!is_internal(name) || fits(&self.treat_as_public))
+    }
+}
+
+/// Values by host, and by the domain that hosts are below.
+#[derive(Clone, Debug)]
+struct Patterns<T> {
+    exact: BTreeMap<Box<str>, T>,
+    below: BTreeMap<Box<str>, T>,
+}
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Patterns { exact: BTreeMap::new(), below: BTreeMap::new() }
+    }
+}
+
+impl<T> Patterns<T> {
+    /// Puts a value in and gives back the one that was there; `None` for what is no pattern.
+    fn insert(&mut self, pattern: &str, value: T) -> Option<Option<T>> {
+        let (map, name) = match pattern.strip_prefix("*.") {
+            Some(domain) => (&mut self.below, domain),
+            None => (&mut self.exact, pattern),
+        };
+        match parse_host(name.as_bytes()) {
+            Ok(Host::Name { name, port: None }) => Some(map.insert(name, value)),
+            _ => None,
+        }
+    }
+
+    /// The value with the longest name that fits, among those that count.
+    fn longest(&self, name: &str, counts: impl Fn(&T) -> bool) -> Option<&T> {
+        if let Some(value) = self.exact.get(name).filter(|value| counts(value)) {
+            return Some(value);
+        }
+        if self.below.is_empty() {
+            return None;
+        }
+        let mut rest = name;
+        while let Some((_, domain)) = rest.split_once('.') {
+            if let Some(value) = self.below.get(domain).filter(|value| counts(value)) {
+                return Some(value);
+            }
+            rest = domain;
+        }
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.below.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn entry(host: &str, until: Option<i64>) -> HostEntry {
+        HostEntry { host: host.into(), owner: None, reason: None, until: until.map(Timestamp::from_unix) }
+    }
+
+    #[test]
+    fn the_longest_name_that_has_not_expired_decides() {
+        let list = HostList::new(vec![
+            entry("*.Example.com", None),
+            entry("bad.example.com.", Some(100)),
+            entry("*.bad.example.com", Some(200)),
+            entry("example.net", None),
+        ])
+        .unwrap();
+        assert!(!list.is_empty() && HostList::default().is_empty());
+        for (name, now, found) in [
+            ("www.example.com", 0, Some("*.Example.com")),
+            ("a.b.example.com", 0, Some("*.Example.com")),
+            ("example.com", 0, None),
+            ("anexample.com", 0, None),
+            ("bad.example.com", 99, Some("bad.example.com.")),
+            ("bad.example.com", 100, Some("*.Example.com")),
+            ("x.bad.example.com", 199, Some("*.bad.example.com")),
+            ("x.bad.example.com", 200, Some("*.Example.com")),
+            ("example.net", 0, Some("example.net")),
+            ("www.example.net", 0, None),
+            ("com", 0, None),
+        ] {
+            let entry = list.find(name, Timestamp::from_unix(now));
+            assert_eq!(entry.map(|entry| &*entry.host), found, "{name} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_host_may_be_there_only_once_and_must_be_one() {
+        for (hosts, wrong) in [
+            (&["example.com", "EXAMPLE.com."][..], "EXAMPLE.com."),
+            (&["*.example.com", "*.example.com"], "*.example.com"),
+            (&["203.0.113.7"], "203.0.113.7"),
+            (&["example.com:443"], "example.com:443"),
+            (&["*"], "*"),
+        ] {
+            let error = HostList::new(hosts.iter().map(|host| entry(host, None)).collect()).unwrap_err();
+            assert_eq!(&*error.host, wrong, "{hosts:?}");
+        }
+        assert!(HostList::new(vec![entry("example.com", None), entry("*.example.com", None)]).is_ok());
+    }
+
+    #[test]
+    fn skip_wins_over_treat_as_public_which_wins_over_what_is_internal() {
+        let scope = HostScope::new(
+            &["*.corp.criminalip.io".into(), "secret.example.com".into()],
+            &["*.example.com".into(), "intranet".into()],
+        );
+        for (name, public) in [
+            ("www.criminalip.io", true),
+            ("hr.corp.criminalip.io", false),
+            ("corp.criminalip.io", true),
+            ("www.example.com", true),
+            ("secret.example.com", false),
+            ("example.com", false),
+            ("intranet", true),
+            ("extranet", false),
+        ] {
+            assert_eq!(scope.is_public(name), public, "{name}");
+        }
+    }
+}
