@@ -3,15 +3,14 @@
 use crate::host::{self, Headers, Level};
 use crate::worker::Worker;
 use evaluator::Action;
-use gate::{Config, Decision, Format, LogLevel, Mode, StreamId};
-use std::net::IpAddr;
+use gate::{Config, Decision, Format, LogLevel, Mode, Remote, StreamId};
 
 /// Tags, logs, and refuses where that is the decision. Returns whether the request was refused.
 pub(crate) fn enforce(
     worker: &mut Worker,
     config: &Config,
     stream: StreamId,
-    peer: IpAddr,
+    remote: &Remote,
     decision: &Decision,
 ) -> bool {
     write_tag(worker, config, decision);
@@ -19,9 +18,9 @@ pub(crate) fn enforce(
         worker.response_tags.insert(stream, worker.tag.clone());
     }
     let refuses = decision.refuses(config.mode);
-    log(config, peer, decision);
+    log(config, remote, decision);
     if refuses {
-        refuse(config, peer, decision);
+        refuse(config, remote, decision);
     } else {
         report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, &worker.tag));
     }
@@ -43,7 +42,7 @@ pub(crate) fn remove_tag(config: &Config) {
 }
 
 /// Logs a decision where the configuration wants it.
-pub(crate) fn log(config: &Config, peer: IpAddr, decision: &Decision) {
+pub(crate) fn log(config: &Config, remote: &Remote, decision: &Decision) {
     let denied = decision.verdict.action == Action::Deny;
     let wanted = match config.log {
         LogLevel::None => false,
@@ -52,11 +51,11 @@ pub(crate) fn log(config: &Config, peer: IpAddr, decision: &Decision) {
     };
     if wanted {
         let level = if denied { Level::Warn } else { Level::Info };
-        host::log(level, &decision.log_line(config, peer));
+        host::log(level, &decision.log_line(config, remote));
     }
 }
 
-fn refuse(config: &Config, peer: IpAddr, decision: &Decision) {
+fn refuse(config: &Config, remote: &Remote, decision: &Decision) {
     let is_grpc = host::header(Headers::Request, "content-type")
         .is_some_and(|kind| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")));
     // A gRPC client reads the body as `grpc-message`.
@@ -65,7 +64,7 @@ fn refuse(config: &Config, peer: IpAddr, decision: &Decision) {
         _ => Format::Text,
     };
     const PERMISSION_DENIED: i32 = 7;
-    let mut body = gate::body(format, decision, config, peer);
+    let mut body = gate::body(format, decision, config, remote);
     if !is_grpc {
         body.push('\n');
     }

@@ -2,9 +2,10 @@
 
 use crate::enforce::{enforce, remove_tag};
 use crate::host::{self, Headers};
+use crate::remote;
 use crate::worker::{self, Worker};
-use evaluator::{Connection, Direction, Peer, parse_peer};
-use gate::{Admitted, Consulted, Site, Skip, StreamId};
+use evaluator::{Connection, Direction};
+use gate::{Admitted, Consulted, Site, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -55,14 +56,11 @@ impl Context for Http {
 impl Http {
     fn decide(&self, worker: &mut Worker) -> Action {
         let config = &self.site.config;
-        let Some(peer) = peer(config.direction) else {
-            worker.gate.skip(Skip::NoAddress);
-            remove_tag(config);
-            return Action::Continue;
-        };
-        let facts = RequestFacts::read(&self.site, &peer);
+        let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
+        let remote = &remote;
+        let facts = RequestFacts::read(&self.site, port, authority);
         let mut connection = facts.connection(config.direction, worker);
-        let decision = match worker.gate.consult(&self.site, peer.ip, &connection, worker.now.timestamp()) {
+        let decision = match worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp()) {
             Consulted::Skip(_) => {
                 remove_tag(config);
                 return Action::Continue;
@@ -70,14 +68,14 @@ impl Http {
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
                 let now = worker.refresh();
-                worker.gate.refresh(&self.site, peer.ip, now);
+                worker.gate.refresh(&self.site, remote, &connection, now);
                 worker.wake(self.site.root);
                 decision
             }
             Consulted::Unknown => {
                 let proxy = worker.proxy();
                 connection.now = proxy.now.timestamp();
-                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, proxy);
+                let admitted = worker.gate.admit(&self.site, self.stream, remote, &connection, proxy);
                 worker.wake(self.site.root);
                 match admitted {
                     Admitted::Held => return Action::Pause,
@@ -85,18 +83,9 @@ impl Http {
                 }
             }
         };
-        let refused = enforce(worker, config, self.stream, peer.ip, &decision);
+        let refused = enforce(worker, config, self.stream, remote, &decision);
         if refused { Action::Pause } else { Action::Continue }
     }
-}
-
-/// The peer of the current request or connection, as the proxy's trust settings find it.
-pub(crate) fn peer(direction: Direction) -> Option<Peer> {
-    let path: &[u8] = match direction {
-        Direction::Ingress => b"source\0address",
-        Direction::Egress => b"destination\0address",
-    };
-    parse_peer(&host::property(path).ok()?).ok()
 }
 
 /// What the rules ask about the request, read only where one does.
@@ -108,18 +97,14 @@ struct RequestFacts {
 }
 
 impl RequestFacts {
-    fn read(site: &Site, peer: &Peer) -> RequestFacts {
+    fn read(site: &Site, port: Option<u16>, authority: Option<Vec<u8>>) -> RequestFacts {
         let needs = site.needs;
         let header = |needed: bool, name| needed.then(|| host::header(Headers::Request, name)).flatten();
-        let port = match site.config.direction {
-            Direction::Egress => peer.port,
-            Direction::Ingress => needs.port.then(destination_port).flatten(),
-        };
         RequestFacts {
             port,
             path: header(needs.path, ":path"),
             method: header(needs.method, ":method"),
-            host: header(needs.host, ":authority"),
+            host: authority.or_else(|| header(needs.host, ":authority")),
         }
     }
 
@@ -132,11 +117,4 @@ impl RequestFacts {
             ..Connection::new(direction, worker.now.timestamp())
         }
     }
-}
-
-/// The port to which the current connection was made.
-pub(crate) fn destination_port() -> Option<u16> {
-    let value = host::property(b"destination\0port").ok()?;
-    let number = u64::from_le_bytes(value.try_into().ok()?);
-    u16::try_from(number).ok()
 }

@@ -19,6 +19,7 @@ mod enforce;
 mod host;
 mod http;
 mod network;
+mod remote;
 mod root;
 mod worker;
 

@@ -2,13 +2,12 @@
 
 use crate::enforce::{log, report, write_tag};
 use crate::host;
-use crate::http::{destination_port, peer};
+use crate::remote;
 use crate::worker::{self, Worker};
-use evaluator::{Connection, Direction, Peer};
-use gate::{Admitted, Consulted, Decision, Release, Site, Skip, StreamId};
+use evaluator::Connection;
+use gate::{Admitted, Consulted, Decision, Release, Remote, Site, StreamId};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::Action;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 /// One connection.
@@ -50,23 +49,21 @@ impl Network {
 
     fn decide(&self, worker: &mut Worker) -> Action {
         let config = &self.site.config;
-        let Some(peer) = peer(config.direction) else {
-            worker.gate.skip(Skip::NoAddress);
-            return Action::Continue;
-        };
+        let remote::Found { remote, port, .. } = remote::of_connection(&self.site, &mut worker.gate);
         let proxy = worker.proxy();
         let now = proxy.now.timestamp();
-        let connection = Connection { port: self.port(&peer), ..Connection::new(config.direction, now) };
-        let decision = match worker.gate.consult(&self.site, peer.ip, &connection, now) {
+        let host = remote.host.as_deref().map(str::as_bytes);
+        let connection = Connection { port, host, ..Connection::new(config.direction, now) };
+        let decision = match worker.gate.consult(&self.site, &remote, &connection, now) {
             Consulted::Skip(_) => return Action::Continue,
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                worker.gate.refresh(&self.site, peer.ip, proxy.now);
+                worker.gate.refresh(&self.site, &remote, &connection, proxy.now);
                 worker.wake(self.site.root);
                 decision
             }
             Consulted::Unknown => {
-                let admitted = worker.gate.admit(&self.site, self.stream, peer.ip, &connection, proxy);
+                let admitted = worker.gate.admit(&self.site, self.stream, &remote, &connection, proxy);
                 worker.wake(self.site.root);
                 match admitted {
                     Admitted::Held => {
@@ -77,22 +74,15 @@ impl Network {
                 }
             }
         };
-        let refused = enforce(worker, &self.site, peer.ip, &decision);
+        let refused = enforce(worker, &self.site, &remote, &decision);
         if refused { Action::Pause } else { Action::Continue }
-    }
-
-    fn port(&self, peer: &Peer) -> Option<u16> {
-        match self.site.config.direction {
-            Direction::Egress => peer.port,
-            Direction::Ingress => self.site.needs.port.then(destination_port).flatten(),
-        }
     }
 }
 
 /// Ends the wait of the current context's connection.
 pub(crate) fn finish(worker: &mut Worker, release: &Release) {
     worker.paused.remove(&release.stream);
-    let refused = enforce(worker, &release.site, release.peer, &release.decision);
+    let refused = enforce(worker, &release.site, &release.remote, &release.decision);
     if !refused {
         report("resume a connection", host::resume_connection());
     }
@@ -100,10 +90,10 @@ pub(crate) fn finish(worker: &mut Worker, release: &Release) {
 
 /// Tells the proxy's other filters and the log of a decision about the current context's connection, and closes it where
 /// that is the decision. Returns whether it was closed.
-fn enforce(worker: &mut Worker, site: &Site, peer: IpAddr, decision: &Decision) -> bool {
+fn enforce(worker: &mut Worker, site: &Site, remote: &Remote, decision: &Decision) -> bool {
     let config = &site.config;
     write_tag(worker, config, decision);
-    log(config, peer, decision);
+    log(config, remote, decision);
     let refuses = decision.refuses(config.mode);
     if refuses {
         report("close a connection", host::close_connection());

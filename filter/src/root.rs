@@ -5,7 +5,7 @@ use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};
 use crate::worker::{self, Worker};
-use evaluator::{Assessment, read_answer};
+use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, StreamId,
     Subject,
@@ -210,7 +210,11 @@ impl Root {
 
     fn send(&self, lookup: &Lookup) -> Option<u32> {
         let api = &lookup.site.config.api;
-        let path = format!("/v1/asset/ip/report?ip={}&full={}", lookup.subject, api.full);
+        let path = match &lookup.subject {
+            Subject::Address(address) => format!("/v1/asset/ip/report?ip={address}&full={}", api.full),
+            // Normalised, so nothing in it needs escaping.
+            Subject::Domain(name) => format!("/v1/domain/quick/malicious/view?domain={name}"),
+        };
         let mut headers = vec![
             (":method", "GET"),
             (":path", path.as_str()),
@@ -268,11 +272,17 @@ fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Momen
         0 => Vec::new(),
         size => host::buffer(Buffer::CalloutResponseBody, size).map_err(|_| LookupError::Reset)?,
     };
-    let reading = read_answer(status, &body, now.timestamp()).map_err(LookupError::Answer)?;
-    match reading.subject {
-        Some(about) if *asked != Subject::Address(about) => Err(LookupError::OtherAddress),
-        _ => Ok(reading.assessment),
-    }
+    let (assessment, is_about_another) = match asked {
+        Subject::Address(asked) => {
+            let reading = read_answer(status, &body, now.timestamp()).map_err(LookupError::Answer)?;
+            (reading.assessment, reading.subject.is_some_and(|subject| subject != *asked))
+        }
+        Subject::Domain(asked) => {
+            let reading = read_domain_answer(status, &body, now.timestamp()).map_err(LookupError::Answer)?;
+            (reading.assessment, reading.subject.is_some_and(|subject| *subject != **asked))
+        }
+    };
+    if is_about_another { Err(LookupError::OtherAddress) } else { Ok(assessment) }
 }
 
 /// How long the answer to a callout asks callers to wait (RFC 9110 section 10.2.3), at most a day. The form that names a
@@ -292,7 +302,7 @@ fn finish(worker: &mut Worker, release: &Release) {
     if release.site.config.role == Role::Network {
         return network::finish(worker, release);
     }
-    let refused = enforce(worker, &release.site.config, release.stream, release.peer, &release.decision);
+    let refused = enforce(worker, &release.site.config, release.stream, &release.remote, &release.decision);
     if !refused && let Err(status) = host::resume_request() {
         host::log(Level::Error, &format!("portcullis: cannot resume a request: {status}"));
     }

@@ -13,6 +13,7 @@ mod rules;
 #[cfg(test)]
 mod schema;
 mod secret;
+mod select;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -20,7 +21,8 @@ mod text;
 pub use mistake::{Mistake, MistakeKind};
 pub use secret::Secret;
 
-use evaluator::{Class, Direction, List, Policy, Profile, Scope};
+use crate::{Decision, ListEntry, Remote};
+use evaluator::{Action, Class, Direction, HostList, HostScope, List, Policy, Profile, Scope, Timestamp};
 use std::time::Duration;
 
 /// What one listener's filter is told to do.
@@ -32,6 +34,8 @@ pub struct Config {
     pub mode: Mode,
     /// Which end of the connection the peer is.
     pub direction: Direction,
+    /// Where the destination is read, on egress.
+    pub destination: Destination,
     /// How Criminal IP is asked.
     pub api: Api,
     /// What a stream waits for when nothing is known about its peer.
@@ -48,7 +52,11 @@ pub struct Config {
     pub profile: Option<Profile>,
     /// Which addresses are looked up at all.
     pub scope: Scope,
-    /// Which addresses are decided without evidence.
+    /// Which domains are looked up at all.
+    pub host_scope: HostScope,
+    /// What is looked up.
+    pub select: Select,
+    /// Which addresses and hosts are decided without evidence.
     pub lists: Lists,
     /// Where a verdict is written for others to read.
     pub tag: TagPlaces,
@@ -74,6 +82,15 @@ impl Config {
     /// ```
     pub fn parse(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
         document::read(bytes)
+    }
+
+    /// Whether anything depends on the name that clients call the destination by.
+    pub fn reads_host(&self) -> bool {
+        self.direction == Direction::Egress
+            && (self.destination == Destination::Name
+                || self.select.domains
+                || !self.lists.allow_hosts.is_empty()
+                || !self.lists.deny_hosts.is_empty())
     }
 }
 
@@ -242,13 +259,54 @@ impl Ttl {
     }
 }
 
+/// Where the destination of a connection is read, on egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// The address that the connection goes to, which the proxy restored where it was redirected. A name is what the client
+    /// says beside it.
+    Address,
+    /// What the client asks the proxy for by name: `:authority`, CONNECT, or the server name of TLS. The proxy resolves it.
+    Name,
+}
+
+/// What is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Whether domains are, on egress.
+    pub domains: bool,
+}
+
 /// Lists that decide before any evidence. The allow list wins.
 #[derive(Debug)]
 pub struct Lists {
     /// These pass.
     pub allow: List,
+    /// Connections to these pass where the proxy itself resolves the name; elsewhere the name is not looked up.
+    pub allow_hosts: HostList,
     /// These are refused.
     pub deny: List,
+    /// Connections to these are refused.
+    pub deny_hosts: HostList,
+}
+
+impl Lists {
+    /// What the lists say about a stream; `None` where its other end is on none.
+    pub(crate) fn decide(&self, remote: &Remote, destination: Destination, now: Timestamp) -> Option<Decision<'_>> {
+        if let Some(entry) = remote.address.and_then(|address| self.allow.find(address, now)) {
+            return Some(Decision::listed(Action::Allow, ListEntry::Network(entry)));
+        }
+        let allowed = remote.host.as_deref().and_then(|host| self.allow_hosts.find(host, now));
+        // Beside an address a name is a mere claim: whoever wants to reach a bad address could claim a good name.
+        if let Some(entry) = allowed.filter(|_| destination == Destination::Name) {
+            return Some(Decision::listed(Action::Allow, ListEntry::Host(entry)));
+        }
+        if let Some(entry) = remote.address.and_then(|address| self.deny.find(address, now)) {
+            return Some(Decision::listed(Action::Deny, ListEntry::Network(entry)));
+        }
+        let host = remote.host.as_deref().filter(|_| allowed.is_none())?;
+        let entry = self.deny_hosts.find(host, now)?;
+        Some(Decision::listed(Action::Deny, ListEntry::Host(entry)))
+    }
 }
 
 /// Where a verdict is written for others to read.

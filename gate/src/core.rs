@@ -1,19 +1,18 @@
 //! The gate of one worker: consults what is known, admits streams that must wait, hands out lookups, and releases every
 //! stream exactly once.
 
-use crate::cache::{Cache, Fact, Freshness, Remembered};
-use crate::events::{Admitted, Answer, Consulted, Effects, Lookup, Proxy, RootId, Site, StreamId};
+use crate::cache::{Cache, Fact};
+use crate::events::{Answer, Effects, Lookup, Proxy, RootId, StreamId};
 use crate::ledger::{self, Ask, End, Grant, Outcome};
 use crate::metrics::{Counters, Gauges};
 use crate::table::{Table, shared_seed};
-use crate::waiter::{OwnedConnection, Waiter, Waiters};
+use crate::waiter::{Waiter, Waiters};
 use crate::wanted::{ASK_AGAIN, State, WantedList};
 use crate::{
-    Budget, Config, Counter, Decision, Found, Histogram, LookupError, LookupId, Moment, Priority, Reason, Skip, Store,
-    Subject, SubjectId, WorkerId,
+    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Priority, Reason, Store, SubjectId,
+    WorkerId,
 };
-use evaluator::{Action, AnswerError, Connection, Source, Timestamp};
-use std::net::IpAddr;
+use evaluator::{AnswerError, Connection, Source, Timestamp};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -75,98 +74,6 @@ impl Gate {
         self.gauges.look();
     }
 
-    /// Decides a stream from lists and remembered facts alone: the warm path.
-    pub fn consult<'s>(
-        &mut self,
-        site: &'s Site,
-        peer: IpAddr,
-        connection: &Connection<'_>,
-        now: Timestamp,
-    ) -> Consulted<'s> {
-        let config = &site.config;
-        if let Some(entry) = config.lists.allow.find(peer, now) {
-            return Consulted::Decided(self.count(config, Decision::listed(Action::Allow, entry)));
-        }
-        if let Some(entry) = config.lists.deny.find(peer, now) {
-            return Consulted::Decided(self.count(config, Decision::listed(Action::Deny, entry)));
-        }
-        if !config.scope.is_public(peer) {
-            return Consulted::Skip(self.skip(Skip::NotPublic));
-        }
-        let Some(remembered) = self.cache.get(peer.into()) else { return Consulted::Unknown };
-        let (decision, freshness) = self.decide(config, peer.into(), remembered, connection, Source::Cache, now);
-        if freshness == Freshness::Expired {
-            return Consulted::Unknown;
-        }
-        let decision = self.count(config, decision);
-        if freshness == Freshness::Stale {
-            self.counters.add(Counter::Cache(Found::Stale));
-            return Consulted::Stale(decision);
-        }
-        self.counters.add(Counter::Cache(Found::Fresh));
-        Consulted::Decided(decision)
-    }
-
-    /// Sees to it that a peer whose facts are stale is looked up, when there is nothing more urgent.
-    pub fn refresh(&mut self, site: &Rc<Site>, peer: IpAddr, now: Moment) {
-        self.want(site, &peer.into(), Priority::Refresh, now);
-    }
-
-    /// Takes in a stream whose peer this worker does not know: asks the other workers' memory; else sees to it that the
-    /// peer is looked up, and holds the stream if there is room and the configuration says so. All streams that wait
-    /// for one address, on all workers, share one lookup.
-    pub fn admit(
-        &mut self,
-        site: &Rc<Site>,
-        stream: StreamId,
-        peer: IpAddr,
-        connection: &Connection<'_>,
-        proxy: Proxy<'_>,
-    ) -> Admitted {
-        let config = &site.config;
-        if let Some(fact) = self.table.get(proxy.store, peer.into()) {
-            let (remembered, now) = (Remembered::new(fact), proxy.now.timestamp());
-            let (decision, freshness) = self.decide(config, peer.into(), &remembered, connection, Source::Shared, now);
-            if freshness != Freshness::Expired {
-                self.remember(peer.into(), fact);
-                self.counters.add(Counter::Cache(Found::Shared));
-                if freshness == Freshness::Stale {
-                    self.refresh(site, peer, proxy.now);
-                }
-                return Admitted::Decided(self.count(config, decision));
-            }
-        }
-        self.counters.add(Counter::Cache(Found::Miss));
-        let no_facts = |reason| match reason {
-            Reason::Halted(_) => Decision::without_facts(config.on_error, reason),
-            _ => Decision::without_facts(config.first_look.then, reason),
-        };
-        let halted = ledger::status(proxy.store, config.api.budget, proxy.now).halted;
-        let refusal = if let Some((halt, _)) = halted {
-            Some(Reason::Halted(halt))
-        } else if !self.want(site, &peer.into(), Priority::FirstLook, proxy.now) {
-            Some(Reason::QueueFull)
-        } else if config.first_look.hold.is_zero() {
-            Some(Reason::HoldExpired)
-        } else if self.waiters.len() >= usize::try_from(config.first_look.max_held).unwrap_or(usize::MAX) {
-            Some(Reason::HeldFull)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
-            return Admitted::Decided(self.count(config, no_facts(reason)));
-        }
-        let waiter = Waiter {
-            peer,
-            site: Rc::clone(site),
-            connection: OwnedConnection::from(connection),
-            since: proxy.now,
-            deadline: proxy.now.after(config.first_look.hold),
-        };
-        self.hold(stream, waiter);
-        Admitted::Held
-    }
-
     /// Forgets a stream that ended by itself. Its lookup goes on.
     pub fn leave(&mut self, stream: StreamId) {
         self.forget(stream);
@@ -215,7 +122,7 @@ impl Gate {
                     self.cache.refresh_failed(peer, now.timestamp());
                     let decide =
                         |waiter: &Waiter| Decision::without_facts(waiter.site.config.on_error, Reason::Halted(halt));
-                    self.release(&self.waiters.of(peer), decide, now, effects);
+                    self.arrive(peer, decide, now, effects);
                 }
             }
         }
@@ -291,7 +198,8 @@ impl Gate {
     /// is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
         let staying = self.waiters.iter().filter(|waiter| waiter.site.root != root);
-        let heirs = staying.map(|waiter| (waiter.peer.into(), Rc::clone(&waiter.site))).collect();
+        let heirs =
+            staying.flat_map(|waiter| waiter.pending.iter().map(|peer| (peer, Rc::clone(&waiter.site)))).collect();
         self.wanted.retire(root, &heirs);
         self.wanted.has_in_flight(root)
     }
@@ -300,16 +208,6 @@ impl Gate {
     pub fn next_event(&self) -> Option<Moment> {
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));
         self.waiters.next_deadline().into_iter().chain(lookups).min()
-    }
-
-    /// Sees to it that this peer will be looked up. `false` when the queue is full of what is more urgent.
-    fn want(&mut self, site: &Rc<Site>, subject: &Subject, priority: Priority, now: Moment) -> bool {
-        let peer = SubjectId::of(subject, self.seed);
-        let dropped = self.wanted.add(site, peer, subject, priority, now);
-        if dropped.is_some() {
-            self.counters.add(Counter::Dropped);
-        }
-        dropped != Some(peer)
     }
 
     /// Ends the wait for a peer about which another worker has learned something since.
@@ -327,21 +225,6 @@ impl Gate {
     fn remember(&mut self, peer: SubjectId, fact: Fact) {
         let evicted = self.cache.insert(peer, fact);
         self.counters.add_many(Counter::Evicted, evicted);
-    }
-
-    /// What a fact says about a stream, and how far it can be relied on for that.
-    fn decide(
-        &self,
-        config: &Config,
-        peer: SubjectId,
-        remembered: &Remembered,
-        connection: &Connection<'_>,
-        source: Source,
-        now: Timestamp,
-    ) -> (Decision<'static>, Freshness) {
-        let decision = decide(config, &remembered.fact, connection, source, now);
-        let lifetime = remembered.fact.lifetime(config, decision.verdict.action);
-        (decision, self.cache.freshness(peer, remembered, lifetime, &config.cache, now))
     }
 
     fn due(&self, root: Option<RootId>, now: Moment) -> Option<SubjectId> {
@@ -393,11 +276,13 @@ fn decide(
             reason: None,
             age: Some(now.seconds_since(assessment.learned)),
             entry: None,
+            by_host: false,
         },
         Fact::Failed { error, .. } => Decision::without_facts(config.on_error, Reason::Lookup(*error)),
     }
 }
 
+mod judge;
 mod measure;
 mod release;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Decisions: a verdict, and where it came from. One of them can be explained from its log line alone.
 
-use crate::{Config, Fallback, Halt, LookupError, Mode};
-use evaluator::{Action, Entry, Finding, Findings, Source, Verdict, report_link};
+use crate::{Config, Fallback, Halt, LookupError, Mode, Remote};
+use evaluator::{Action, Entry, Finding, Findings, HostEntry, Source, Verdict, report_link};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -75,13 +75,25 @@ pub struct Decision<'s> {
     /// Seconds since the facts were learned, where there are facts.
     pub age: Option<u32>,
     /// The list entry that decided, where one did.
-    pub entry: Option<&'s Entry>,
+    pub entry: Option<ListEntry<'s>>,
+    /// Whether the host decided, not the address.
+    pub by_host: bool,
+}
+
+/// An entry of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ListEntry<'s> {
+    /// A network.
+    Network(&'s Entry),
+    /// A host.
+    Host(&'s HostEntry),
 }
 
 impl<'s> Decision<'s> {
     /// The decision of a list.
-    pub(crate) fn listed(action: Action, entry: &'s Entry) -> Decision<'s> {
-        Decision { verdict: bare(action), source: Source::List, reason: None, age: None, entry: Some(entry) }
+    pub(crate) fn listed(action: Action, entry: ListEntry<'s>) -> Decision<'s> {
+        let by_host = matches!(entry, ListEntry::Host(_));
+        Decision { verdict: bare(action), source: Source::List, reason: None, age: None, entry: Some(entry), by_host }
     }
 
     /// The decision where there are no facts.
@@ -94,7 +106,17 @@ impl<'s> Decision<'s> {
             Fallback::Allow => Action::Allow,
             Fallback::Deny => Action::Deny,
         };
-        Decision { verdict: bare(action), source, reason: Some(reason), age: None, entry: None }
+        Decision { verdict: bare(action), source, reason: Some(reason), age: None, entry: None, by_host: false }
+    }
+
+    /// The worse of two decisions about one stream, this one where they are equal, with what was found for either, and the
+    /// reason why there were no facts for one.
+    pub(crate) fn or_worse(self, other: Decision<'s>) -> Decision<'s> {
+        let findings = self.verdict.findings.union(other.verdict.findings);
+        let score = self.verdict.score.max(other.verdict.score);
+        let reason = self.reason.or(other.reason);
+        let worse = if other.verdict.action > self.verdict.action { other } else { self };
+        Decision { verdict: Verdict { findings, score, ..worse.verdict }, reason, ..worse }
     }
 
     /// Whether the stream is to be refused: never in shadow mode.
@@ -112,10 +134,12 @@ impl<'s> Decision<'s> {
     }
 
     /// The decision as one line of JSON that explains it.
-    pub fn log_line(&self, config: &Config, peer: IpAddr) -> String {
+    pub fn log_line(&self, config: &Config, remote: &Remote) -> String {
         let line = LogLine {
             event: "decision",
-            peer,
+            peer: remote.address,
+            host: remote.host.as_deref(),
+            decided_by: self.by_host.then_some("host"),
             direction: config.direction.name(),
             mode: config.mode.name(),
             action: self.verdict.action.name(),
@@ -125,12 +149,18 @@ impl<'s> Decision<'s> {
             source: self.source.code(),
             reason: self.reason.map(Reason::code),
             age: self.age,
-            list: self.entry.map(|entry| Listed {
-                cidr: entry.net.to_string(),
-                owner: entry.owner.as_deref(),
-                reason: entry.reason.as_deref(),
+            list: self.entry.map(|entry| match entry {
+                ListEntry::Network(Entry { net, owner, reason, .. }) => Listed {
+                    cidr: Some(net.to_string()),
+                    host: None,
+                    owner: owner.as_deref(),
+                    reason: reason.as_deref(),
+                },
+                ListEntry::Host(HostEntry { host, owner, reason, .. }) => {
+                    Listed { cidr: None, host: Some(host), owner: owner.as_deref(), reason: reason.as_deref() }
+                }
             }),
-            report: report_link(peer),
+            report: remote.address.map(report_link),
         };
         // Texts and numbers always serialize; an empty line would be seen in the log.
         serde_json::to_string(&line).unwrap_or_default()
@@ -141,7 +171,11 @@ impl<'s> Decision<'s> {
 #[derive(Serialize)]
 struct LogLine<'a> {
     event: &'a str,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<&'a str>,
     direction: &'a str,
     mode: &'a str,
     action: &'a str,
@@ -154,12 +188,15 @@ struct LogLine<'a> {
     age: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     list: Option<Listed<'a>>,
-    report: String,
+    report: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Listed<'a> {
-    cidr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cidr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
     owner: Option<&'a str>,
     reason: Option<&'a str>,
 }

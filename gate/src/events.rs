@@ -1,8 +1,7 @@
 //! What goes into a gate and what comes out: streams, roots, answers; decisions, lookups, releases.
 
-use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Skip, Store, Subject, SubjectId};
+use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Remote, Skip, Store, Subject, SubjectId};
 use evaluator::{Assessment, Needs};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,7 +69,7 @@ pub struct Release {
     /// The stream.
     pub stream: StreamId,
     /// Its peer.
-    pub peer: IpAddr,
+    pub remote: Remote,
     /// The configuration it arrived under.
     pub site: Rc<Site>,
     /// What to do with it.

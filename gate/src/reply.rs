@@ -1,8 +1,8 @@
 //! The body of a refusal, in the form that the client understands best.
 
 use crate::decision::finding_codes;
-use crate::{Config, Decision};
-use evaluator::report_link;
+use crate::{Config, Decision, Remote};
+use evaluator::{Direction, report_link};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -68,41 +68,62 @@ fn quality<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
     (thousandths <= 1000).then_some(thousandths)
 }
 
-/// The body that refuses `peer`. Clients learn what was found about their address and where to read more, so that the
-/// owner of an address that is clean by now can say so.
-pub fn body(format: Format, decision: &Decision<'_>, config: &Config, peer: IpAddr) -> String {
+/// The body that refuses a stream. Clients learn what was found about their address, or about where they wanted to go, and
+/// where to read more, so that the owner of an address that is clean by now can say so.
+pub fn body(format: Format, decision: &Decision<'_>, config: &Config, remote: &Remote) -> String {
     let message = &*config.deny.message;
     match format {
         Format::Text => message.to_owned(),
         Format::Json => {
             let refusal = Refusal {
                 error: message,
-                peer,
+                peer: remote.address,
+                host: remote.host.as_deref(),
                 rule: decision.rule(config),
                 findings: finding_codes(&decision.verdict),
-                report: report_link(peer),
+                report: remote.address.map(report_link),
             };
             serde_json::to_string(&refusal).unwrap_or_default()
         }
         Format::Html => {
             let message = escape(message);
-            let link = report_link(peer);
+            let about = about(remote, config.direction);
             format!(
                 "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{message}</title></head>\n\
-                 <body><h1>{message}</h1>\n<p>Your address is {peer}. <a href=\"{link}\" rel=\"noreferrer\">What Criminal \
-                 IP knows about it</a></p></body></html>\n"
+                 <body><h1>{message}</h1>\n<p>{about}</p></body></html>\n"
             )
         }
+    }
+}
+
+/// Who was judged, as HTML. Names are normalised, so nothing in them needs escaping.
+fn about(remote: &Remote, direction: Direction) -> String {
+    let end = match direction {
+        Direction::Ingress => "Your address",
+        Direction::Egress => "The destination",
+    };
+    let host = remote.host.as_deref();
+    match remote.address {
+        Some(address) => {
+            let host = host.map_or(String::new(), |host| format!("{host}, "));
+            let link = report_link(address);
+            format!(
+                "{end} is {host}{address}. <a href=\"{link}\" rel=\"noreferrer\">What Criminal IP knows about it</a>"
+            )
+        }
+        None => format!("{end} is {}.", host.unwrap_or("unknown")),
     }
 }
 
 #[derive(Serialize)]
 struct Refusal<'a> {
     error: &'a str,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
     rule: Option<&'a str>,
     findings: Vec<&'a str>,
-    report: String,
+    report: Option<String>,
 }
 
 fn escape(text: &str) -> String {

@@ -1,9 +1,8 @@
 //! Streams that wait for a verdict.
 
-use crate::{Moment, Site, StreamId, SubjectId};
+use crate::{Decision, Moment, Remote, Site, StreamId, SubjectId};
 use evaluator::{Connection, Direction, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,14 +20,18 @@ pub(crate) struct Waiters {
 impl Waiters {
     pub(crate) fn insert(&mut self, stream: StreamId, waiter: Waiter) {
         self.remove(stream);
-        self.by_peer.insert((waiter.peer.into(), stream));
+        for peer in waiter.pending.iter() {
+            self.by_peer.insert((peer, stream));
+        }
         self.by_deadline.insert((waiter.deadline, stream));
         self.streams.insert(stream, waiter);
     }
 
     pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.streams.remove(&stream)?;
-        self.by_peer.remove(&(waiter.peer.into(), stream));
+        for peer in waiter.pending.iter() {
+            self.by_peer.remove(&(peer, stream));
+        }
         self.by_deadline.remove(&(waiter.deadline, stream));
         Some(waiter)
     }
@@ -62,7 +65,12 @@ impl Waiters {
 
 /// A stream that waits.
 pub(crate) struct Waiter {
-    pub(crate) peer: IpAddr,
+    /// The other end.
+    pub(crate) remote: Remote,
+    /// Whom it waits for facts about.
+    pub(crate) pending: Pending,
+    /// What is decided by the facts that are there.
+    pub(crate) known: Option<Decision<'static>>,
     /// The configuration it arrived under.
     pub(crate) site: Rc<Site>,
     pub(crate) connection: OwnedConnection,
@@ -70,6 +78,42 @@ pub(crate) struct Waiter {
     pub(crate) since: Moment,
     /// When it has waited long enough.
     pub(crate) deadline: Moment,
+}
+
+impl Waiter {
+    /// The worse of what is known and another decision.
+    pub(crate) fn with(&self, other: Decision<'static>) -> Decision<'static> {
+        self.known.map_or(other, |known| known.or_worse(other))
+    }
+}
+
+/// Whom a stream waits for facts about: its peer's address, the domain, or both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pending {
+    address: Option<SubjectId>,
+    domain: Option<SubjectId>,
+}
+
+impl Pending {
+    pub(crate) fn add(&mut self, peer: SubjectId) {
+        *self.place(peer) = Some(peer);
+    }
+
+    pub(crate) fn remove(&mut self, peer: SubjectId) {
+        *self.place(peer) = None;
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = SubjectId> {
+        [self.address, self.domain].into_iter().flatten()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    fn place(&mut self, peer: SubjectId) -> &mut Option<SubjectId> {
+        if peer.is_domain() { &mut self.domain } else { &mut self.address }
+    }
 }
 
 /// What the rules need of a stream that waits.

@@ -69,8 +69,8 @@ fn connection() -> Connection<'static> {
 
 /// Everything that a peer goes through: unknown, looked up, remembered.
 fn learn(gate: &mut Gate, site: &Rc<Site>, peer: IpAddr) {
-    assert_eq!(gate.consult(site, peer, &connection(), NOW.timestamp()), Consulted::Unknown);
-    let admitted = gate.admit(site, StreamId(1), peer, &connection(), PROXY);
+    assert_eq!(gate.consult(site, &peer.into(), &connection(), NOW.timestamp()), Consulted::Unknown);
+    let admitted = gate.admit(site, StreamId(1), &peer.into(), &connection(), PROXY);
     assert!(matches!(admitted, Admitted::Decided(_)), "nothing is held");
     let mut effects = Effects::default();
     let lookup = gate.next_lookup(site.root, 1, PROXY, &mut effects).expect("a lane");

@@ -6,12 +6,13 @@ use super::keys::{Keys, Section};
 use super::mistake::{At, MistakeKind, Mistakes};
 use super::networks::{lists, scope};
 use super::rules::{DIRECTION, policy};
+use super::select::select;
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, STATE_NAME, VARIABLE};
 use super::{
-    Api, Budget, CacheLimits, Config, DenyReply, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role, TagPlaces,
-    Ttl,
+    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role,
+    TagPlaces, Ttl,
 };
-use evaluator::Profile;
+use evaluator::{Direction, Profile};
 use std::time::Duration;
 
 /// The form of the whole document.
@@ -53,28 +54,42 @@ const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny",
 
 fn config(keys: &mut Keys<'_>) -> Option<Config> {
     const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network)]);
+    const DESTINATION: Choice<Destination> = Choice(&[("address", Destination::Address), ("name", Destination::Name)]);
     const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     const LOG: Choice<LogLevel> =
         Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
     let role = keys.or("role", ROLE, "http");
     let mode = keys.or("mode", MODE, "enforce");
     let direction = keys.or("direction", DIRECTION, "ingress");
+    let destination = keys.or("destination", DESTINATION, "address");
     let api = keys.section("api", api);
     let first_look = keys.section("first_look", first_look);
     let on_error = keys.or("on_error", FALLBACK, "allow");
     let cache = keys.section("cache", cache);
     let policy = keys.section("policy", policy);
     let scope = keys.section("scope", scope);
+    let select = keys.section("select", select);
     let lists = keys.section("lists", lists);
     let tag = keys.section("tag", tag);
     let deny = keys.section("deny", deny);
     let log = keys.or("log", LOG, "denials");
-    let (direction, policy) = (direction?, policy?);
+    if direction == Some(Direction::Ingress)
+        && (destination == Some(Destination::Name)
+            || select.is_some_and(|select| select.domains)
+            || lists.as_ref().is_some_and(|lists| !lists.allow_hosts.is_empty() || !lists.deny_hosts.is_empty()))
+    {
+        let (at, mistakes) = keys.parts();
+        let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
+                       \"direction\": \"egress\"";
+        mistakes.note(at, MistakeKind::Conflict, message.into());
+    }
+    let (direction, policy, (scope, host_scope)) = (direction?, policy?, scope?);
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
     Some(Config {
         role: role?,
         mode: mode?,
         direction,
+        destination: destination?,
         api: api?,
         first_look: first_look?,
         on_error: on_error?,
@@ -82,7 +97,9 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
         block: policy.block,
         policy: policy.complete(profile),
         profile,
-        scope: scope?,
+        scope,
+        host_scope,
+        select: select?,
         lists: lists?,
         tag: tag?,
         deny: deny?,

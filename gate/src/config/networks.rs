@@ -3,15 +3,25 @@
 use super::Lists;
 use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of};
-use super::text::{MOMENT, NETWORK, REMARK};
-use evaluator::{Entry, List, Scope};
+use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK};
+use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-pub(super) fn scope(keys: &mut Keys<'_>) -> Option<Scope> {
-    let skip = keys.or("skip", any_number_of(NETWORK), Json::Array(Vec::new()));
-    let treat_as_public = keys.or("treat_as_public", any_number_of(NETWORK), Json::Array(Vec::new()));
-    Some(Scope::new(skip?, treat_as_public?))
+pub(super) fn scope(keys: &mut Keys<'_>) -> Option<(Scope, HostScope)> {
+    let mut read = |name| {
+        let (mut networks, mut hosts) = (Vec::new(), Vec::new());
+        for item in keys.or(name, any_number_of(NETWORK_OR_NAME), Json::Array(Vec::new()))? {
+            match item {
+                NetworkOrName::Network(network) => networks.push(network),
+                NetworkOrName::Name(name) => hosts.push(name),
+            }
+        }
+        Some((networks, hosts))
+    };
+    let (skip, treat_as_public) = (read("skip"), read("treat_as_public"));
+    let ((skip, skip_hosts), (public, public_hosts)) = (skip?, treat_as_public?);
+    Some((Scope::new(skip, public), HostScope::new(&skip_hosts, &public_hosts)))
 }
 
 pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {
@@ -20,7 +30,26 @@ pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {
         List::new(keys.or(name, entries, Json::Array(Vec::new()))?).ok()
     };
     let (allow, deny) = (list("allow"), list("deny"));
-    Some(Lists { allow: allow?, deny: deny? })
+    let mut hosts = |name| {
+        let entries = Many { identity: Some(host), ..any_number_of(Section(host_entry)) };
+        HostList::new(keys.or(name, entries, Json::Array(Vec::new()))?).ok()
+    };
+    let (allow_hosts, deny_hosts) = (hosts("allow_hosts"), hosts("deny_hosts"));
+    Some(Lists { allow: allow?, allow_hosts: allow_hosts?, deny: deny?, deny_hosts: deny_hosts? })
+}
+
+fn host_entry(keys: &mut Keys<'_>) -> Option<HostEntry> {
+    let host = keys.required("host", NAME);
+    let owner = keys.optional("owner", REMARK);
+    let reason = keys.optional("reason", REMARK);
+    let until = keys.optional("until", MOMENT);
+    Some(HostEntry { host: host?, owner, reason, until })
+}
+
+/// The host of an entry, written in the one way that each has.
+fn host(entry: &Json) -> Option<String> {
+    let host = entry.member("host")?.text()?;
+    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
 fn entry(keys: &mut Keys<'_>) -> Option<Entry> {

@@ -59,9 +59,9 @@ fn a_document_that_is_no_json_object_has_one_mistake_with_its_place() {
 fn keys_that_are_unknown_repeated_or_missing_are_named() {
     check(r#""mod": "shadow""#, r#"mod: there is no key "mod"; did you mean "mode"? [unknown_key]"#);
     check(
-        r#""select": {}"#,
-        "select: there is no key \"select\"; possible are role, mode, direction, api, first_look, on_error, cache, policy, scope, \
-         lists, tag, deny, log [unknown_key]",
+        r#""journal": {}"#,
+        "journal: there is no key \"journal\"; possible are role, mode, direction, destination, api, first_look, on_error, \
+         cache, policy, scope, select, lists, tag, deny, log [unknown_key]",
     );
     check(
         r#""deny": {"a \"b\"\n": 1}"#,
@@ -230,12 +230,12 @@ fn text_of_another_form_is_named_with_what_would_be_right() {
     );
     check(
         r#""scope": {"skip": ["::ffff:10.0.0.0/104"]}"#,
-        "scope.skip[0]: \"::ffff:10.0.0.0/104\" is no network: peers are compared in their IPv4 form; write the IPv4 network \
+        "scope.skip[0]: \"::ffff:10.0.0.0/104\" is no network or host name: peers are compared in their IPv4 form; write the IPv4 network \
          [malformed]",
     );
     check(
         r#""scope": {"skip": ["10.0.0.0/33"]}"#,
-        "scope.skip[0]: \"10.0.0.0/33\" is no network: write an address and the length of its prefix, such as \
+        "scope.skip[0]: \"10.0.0.0/33\" is no network or host name: write an address and the length of its prefix, such as \
          203.0.113.0/24 or 2001:db8::/32 [malformed]",
     );
 }

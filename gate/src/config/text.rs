@@ -4,7 +4,7 @@ use super::form::{Form, wrong_type};
 use super::json::Json;
 use super::mistake::{At, MistakeKind, Mistakes, nearest, quoted};
 use super::secret::Secret;
-use evaluator::{Country, Profile, TimeWindow, TimeZone, Timestamp, WindowError};
+use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -355,6 +355,40 @@ pub(super) const NETWORK: Text<IpNet> = Text {
             }
             net => Ok(net),
         }
+    },
+};
+
+/// The name of a host, or of all below a domain. An address is none.
+pub(super) const NAME: Text<Box<str>> = Text {
+    what: "host name",
+    longest: 255,
+    example: "*.example.com",
+    secret: false,
+    read: |text| {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        match parse_host(name.as_bytes()) {
+            Ok(Host::Name { port: None, .. }) => Ok(text.into()),
+            Ok(Host::Address(_)) => malformed("it is an address; write it as \"cidr\""),
+            _ => malformed("write it without port, such as www.example.com or *.example.com; other scripts as xn--..."),
+        }
+    },
+};
+
+/// A network, or the name of a host or of all below a domain.
+pub(super) enum NetworkOrName {
+    Network(IpNet),
+    Name(Box<str>),
+}
+
+/// A network or a host.
+pub(super) const NETWORK_OR_NAME: Text<NetworkOrName> = Text {
+    what: "network or host name",
+    longest: 255,
+    example: "203.0.113.0/24",
+    secret: false,
+    read: |text| match (NAME.read)(text) {
+        Ok(name) => Ok(NetworkOrName::Name(name)),
+        Err(_) => (NETWORK.read)(text).map(NetworkOrName::Network),
     },
 };
 

@@ -46,6 +46,11 @@ impl Gate {
         skip
     }
 
+    /// Counts a name of a destination that is no host.
+    pub fn bad_host(&mut self) {
+        self.counters.add(Counter::BadHost);
+    }
+
     pub(super) fn count<'s>(&mut self, config: &Config, decision: Decision<'s>) -> Decision<'s> {
         self.counters.add(Counter::Decision(decision.verdict.action, decision.source, config.mode));
         if let Some(reason) = decision.reason {

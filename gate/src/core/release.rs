@@ -4,7 +4,7 @@ use super::{Gate, decide};
 use crate::cache::Fact;
 use crate::waiter::Waiter;
 use crate::{Decision, Effects, Histogram, Moment, Release, StreamId, SubjectId};
-use evaluator::Source;
+use evaluator::{Action, Source};
 
 impl Gate {
     /// Releases every stream that waits for this peer, as the fact says.
@@ -19,10 +19,32 @@ impl Gate {
         let time = now.timestamp();
         let decide =
             |waiter: &Waiter| decide(&waiter.site.config, fact, &waiter.connection.borrowed(time), source, time);
-        self.release(&self.waiters.of(peer), decide, now, effects);
+        self.arrive(peer, decide, now, effects);
     }
 
-    /// Releases these streams.
+    /// Tells every stream that waits for this peer what was decided about it: those that wait for nothing else, or that it
+    /// denies, are released.
+    pub(super) fn arrive(
+        &mut self,
+        peer: SubjectId,
+        decide: impl Fn(&Waiter) -> Decision<'static>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        for stream in self.waiters.of(peer) {
+            let Some(mut waiter) = self.forget(stream) else { continue };
+            let decision = waiter.with(Decision { by_host: peer.is_domain(), ..decide(&waiter) });
+            waiter.pending.remove(peer);
+            if waiter.pending.is_empty() || decision.verdict.action == Action::Deny {
+                self.let_go(stream, waiter, decision, now, effects);
+            } else {
+                waiter.known = Some(decision);
+                self.hold(stream, waiter);
+            }
+        }
+    }
+
+    /// Releases these streams, whatever they still wait for.
     pub(super) fn release(
         &mut self,
         streams: &[StreamId],
@@ -32,16 +54,30 @@ impl Gate {
     ) {
         for stream in streams {
             let Some(waiter) = self.forget(*stream) else { continue };
-            let decision = self.count(&waiter.site.config, decide(&waiter));
-            effects.took.push((Histogram::Held, waiter.since.until(now)));
-            effects.released.push(Release { stream: *stream, peer: waiter.peer, site: waiter.site, decision });
+            let decision = waiter.with(decide(&waiter));
+            self.let_go(*stream, waiter, decision, now, effects);
         }
+    }
+
+    fn let_go(
+        &mut self,
+        stream: StreamId,
+        waiter: Waiter,
+        decision: Decision<'static>,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
+        let decision = self.count(&waiter.site.config, decision);
+        effects.took.push((Histogram::Held, waiter.since.until(now)));
+        effects.released.push(Release { stream, remote: waiter.remote, site: waiter.site, decision });
     }
 
     /// Takes in a stream that is to wait.
     pub(super) fn hold(&mut self, stream: StreamId, waiter: Waiter) {
-        if let Some(wanted) = self.wanted.get_mut(waiter.peer.into()) {
-            wanted.waiters = wanted.waiters.saturating_add(1);
+        for peer in waiter.pending.iter() {
+            if let Some(wanted) = self.wanted.get_mut(peer) {
+                wanted.waiters = wanted.waiters.saturating_add(1);
+            }
         }
         self.waiters.insert(stream, waiter);
     }
@@ -49,8 +85,10 @@ impl Gate {
     /// Forgets a stream that waits no more.
     pub(super) fn forget(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.waiters.remove(stream)?;
-        if let Some(wanted) = self.wanted.get_mut(waiter.peer.into()) {
-            wanted.waiters = wanted.waiters.saturating_sub(1);
+        for peer in waiter.pending.iter() {
+            if let Some(wanted) = self.wanted.get_mut(peer) {
+                wanted.waiters = wanted.waiters.saturating_sub(1);
+            }
         }
         Some(waiter)
     }

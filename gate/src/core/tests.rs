@@ -1,13 +1,11 @@
 use super::*;
-use crate::Halt;
-use crate::Mode;
 use crate::store::memory::Memory;
 use crate::wanted::QUEUE_LIMIT;
-use crate::{Metric, Release};
-use evaluator::{Assessment, Direction};
-use evaluator::{Finding, Findings, Level, Score};
+use crate::{Admitted, Consulted, Halt, Metric, Mode, Release, Site, Skip, Subject};
+use evaluator::{Action, Assessment, Direction, Finding, Findings, Level, Score};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 const TOR: &str = "198.51.100.9";
 const START: Moment = Moment::from_millis(1_800_000_000_000);
@@ -32,7 +30,7 @@ impl World {
     }
 
     fn consult(&mut self, peer: &str) -> Option<Decision<'_>> {
-        match self.gate.consult(&self.site, ip(peer), &connection(self.now), self.now.timestamp()) {
+        match self.gate.consult(&self.site, &ip(peer).into(), &connection(self.now), self.now.timestamp()) {
             Consulted::Decided(decision) | Consulted::Stale(decision) => Some(decision),
             Consulted::Unknown => None,
             Consulted::Skip(skip) => panic!("skipped: {skip:?}"),
@@ -41,12 +39,12 @@ impl World {
 
     fn admit(&mut self, stream: u32, peer: &str) -> Admitted {
         let proxy = Proxy { now: self.now, store: &self.store };
-        self.gate.admit(&self.site, StreamId(stream), ip(peer), &connection(self.now), proxy)
+        self.gate.admit(&self.site, StreamId(stream), &ip(peer).into(), &connection(self.now), proxy)
     }
 
     fn admit_under(&mut self, site: &Rc<Site>, stream: u32, peer: &str) -> Admitted {
         let proxy = Proxy { now: self.now, store: &self.store };
-        self.gate.admit(site, StreamId(stream), ip(peer), &connection(self.now), proxy)
+        self.gate.admit(site, StreamId(stream), &ip(peer).into(), &connection(self.now), proxy)
     }
 
     fn next(&mut self) -> Option<Lookup> {
@@ -276,7 +274,7 @@ fn invariant_6_the_cache_is_bounded() {
 fn invariant_4_special_purpose_addresses_are_skipped_unless_the_deny_list_names_them() {
     let mut world = World::new(r#", "lists": {"deny": [{"cidr": "10.0.0.7/32"}]}"#);
     for peer in ["10.0.0.8", "127.0.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1", "fc00::1"] {
-        let consulted = world.gate.consult(&world.site, ip(peer), &connection(START), START.timestamp());
+        let consulted = world.gate.consult(&world.site, &ip(peer).into(), &connection(START), START.timestamp());
         assert_eq!(consulted, Consulted::Skip(Skip::NotPublic), "{peer}");
     }
     assert_eq!(world.consult("10.0.0.7").unwrap().verdict.action, Action::Deny);
@@ -395,7 +393,7 @@ fn invariant_9_the_log_line_explains_a_decision() {
     world.wait(60_000);
     let config = Rc::clone(&world.site);
     let line: serde_json::Value =
-        serde_json::from_str(&world.consult(TOR).unwrap().log_line(&config.config, ip(TOR))).unwrap();
+        serde_json::from_str(&world.consult(TOR).unwrap().log_line(&config.config, &ip(TOR).into())).unwrap();
     assert_eq!(
         line,
         serde_json::json!({
@@ -405,9 +403,10 @@ fn invariant_9_the_log_line_explains_a_decision() {
         })
     );
     assert!(line["rule"].is_string());
-    let line: serde_json::Value =
-        serde_json::from_str(&world.consult("198.51.100.7").unwrap().log_line(&config.config, ip("198.51.100.7")))
-            .unwrap();
+    let line: serde_json::Value = serde_json::from_str(
+        &world.consult("198.51.100.7").unwrap().log_line(&config.config, &ip("198.51.100.7").into()),
+    )
+    .unwrap();
     assert_eq!((&line["rule"], &line["list"]["reason"]), (&"deny list".into(), &"say \"no\"".into()));
 }
 
@@ -464,5 +463,6 @@ proptest! {
     }
 }
 
+mod domains;
 mod metrics;
 mod workers;

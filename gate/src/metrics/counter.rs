@@ -20,6 +20,8 @@ pub enum Counter {
     Evicted,
     /// `criminalip_dropped_total`: addresses that left the queue of lookups, or were not let in, because it was full.
     Dropped,
+    /// `criminalip_bad_hosts_total`: destinations that clients named in a way that is no host.
+    BadHost,
     /// `criminalip_skipped_total`: streams that the gate did not judge.
     Skipped(Skip),
 }
@@ -41,6 +43,7 @@ impl Counter {
             Counter::Cache(found) => format!("criminalip_cache_total;result={}", found.code()),
             Counter::Evicted => "criminalip_cache_evictions_total".into(),
             Counter::Dropped => "criminalip_dropped_total".into(),
+            Counter::BadHost => "criminalip_bad_hosts_total".into(),
             Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
         }
     }
@@ -59,7 +62,7 @@ impl Counter {
             .chain(Reason::all().map(Counter::FailedOpen))
             .chain(Reason::all().map(Counter::FailedClosed))
             .chain(Found::ALL.map(Counter::Cache))
-            .chain([Counter::Evicted, Counter::Dropped])
+            .chain([Counter::Evicted, Counter::Dropped, Counter::BadHost])
             .chain(Skip::ALL.map(Counter::Skipped))
     }
 }

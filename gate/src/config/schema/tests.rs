@@ -87,6 +87,12 @@ fn document_with(path: &str, value: Value) -> Vec<u8> {
         }
     }
     *place = value;
+    if ["destination", "select.domains", "lists.allow_hosts", "lists.deny_hosts"]
+        .iter()
+        .any(|key| path.starts_with(key))
+    {
+        document["direction"] = json!("egress");
+    }
     document.to_string().into_bytes()
 }
 

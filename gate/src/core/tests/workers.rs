@@ -47,11 +47,11 @@ impl Fleet {
     fn request(&mut self, worker: usize, peer: IpAddr) -> Option<Decision<'static>> {
         let connection = connection(self.now);
         let gate = &mut self.gates[worker];
-        match gate.consult(&self.site, peer, &connection, self.now.timestamp()) {
+        match gate.consult(&self.site, &peer.into(), &connection, self.now.timestamp()) {
             Consulted::Decided(decision) => return Some(Decision { entry: None, ..decision }),
             Consulted::Stale(decision) => {
                 let decision = Decision { entry: None, ..decision };
-                gate.refresh(&self.site, peer, self.now);
+                gate.refresh(&self.site, &peer.into(), &connection, self.now);
                 return Some(decision);
             }
             Consulted::Skip(skip) => panic!("{skip:?}"),
@@ -60,7 +60,7 @@ impl Fleet {
         self.next_stream += 1;
         let stream = StreamId(self.next_stream);
         let proxy = Proxy { now: self.now, store: &self.store };
-        match gate.admit(&self.site, stream, peer, &connection, proxy) {
+        match gate.admit(&self.site, stream, &peer.into(), &connection, proxy) {
             Admitted::Decided(decision) => Some(decision),
             Admitted::Held => {
                 self.held.insert((worker, stream));

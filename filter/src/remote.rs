@@ -1,0 +1,97 @@
+//! Who is at the other end of a request.
+
+use crate::host::{self, Headers};
+use evaluator::{Direction, Host, Peer, parse_host, parse_peer};
+use gate::{Destination, Gate, Remote, Site};
+use std::rc::Rc;
+
+/// The other end of a request, and what was read to find it.
+pub(crate) struct Found {
+    pub(crate) remote: Remote,
+    /// The destination's port; on ingress where a rule looks at it.
+    pub(crate) port: Option<u16>,
+    /// The `:authority`, where it was read.
+    pub(crate) authority: Option<Vec<u8>>,
+}
+
+/// The other end of the current request, as far as the proxy's settings and the client tell.
+pub(crate) fn of_request(site: &Site, gate: &mut Gate) -> Found {
+    let mut found = Found::by_address(site);
+    if site.config.reads_host() {
+        let authority = host::header(Headers::Request, ":authority").unwrap_or_default();
+        found.add_name(&authority, site, gate);
+        if found.port.is_none() && site.needs.port {
+            found.port = Some(usual_port());
+        }
+        found.authority = Some(authority);
+    }
+    found
+}
+
+/// The other end of the current connection, as far as the proxy's settings and the client tell.
+pub(crate) fn of_connection(site: &Site, gate: &mut Gate) -> Found {
+    let mut found = Found::by_address(site);
+    if site.config.reads_host() {
+        // Empty where the client names none.
+        let server = host::property(b"connection\0requested_server_name").unwrap_or_default();
+        if !server.is_empty() {
+            found.add_name(&server, site, gate);
+        }
+        if found.port.is_none() && site.needs.port {
+            found.port = listening_port();
+        }
+    }
+    found
+}
+
+impl Found {
+    /// What the proxy itself knows of the other end.
+    fn by_address(site: &Site) -> Found {
+        let peer = match (site.config.direction, site.config.destination) {
+            (Direction::Ingress, _) => address(b"source\0address"),
+            (Direction::Egress, Destination::Address) => address(b"destination\0address"),
+            (Direction::Egress, Destination::Name) => None,
+        };
+        let port = match site.config.direction {
+            Direction::Ingress => site.needs.port.then(listening_port).flatten(),
+            Direction::Egress => peer.and_then(|peer| peer.port),
+        };
+        Found { remote: Remote { address: peer.map(|peer| peer.ip), host: None }, port, authority: None }
+    }
+
+    /// What the client calls the other end.
+    fn add_name(&mut self, text: &[u8], site: &Site, gate: &mut Gate) {
+        let counts = site.config.destination == Destination::Name;
+        match parse_host(text) {
+            Ok(Host::Name { name, port }) => {
+                self.remote.host = Some(Rc::from(name));
+                self.port = if counts { port } else { self.port };
+            }
+            Ok(Host::Address(peer)) if counts => {
+                self.remote.address = Some(peer.ip);
+                self.port = peer.port;
+            }
+            // Beside the address that the connection goes to, another is a mere claim.
+            Ok(Host::Address(_)) => {}
+            Err(_) => gate.bad_host(),
+        }
+    }
+}
+
+fn listening_port() -> Option<u16> {
+    let value = host::property(b"destination\0port").ok()?;
+    let number = u64::from_le_bytes(value.try_into().ok()?);
+    u16::try_from(number).ok()
+}
+
+/// The port that the scheme stands for, where the authority names none.
+fn usual_port() -> u16 {
+    match host::header(Headers::Request, ":scheme").as_deref() {
+        Some(b"https") => 443,
+        _ => 80,
+    }
+}
+
+fn address(path: &[u8]) -> Option<Peer> {
+    parse_peer(&host::property(path).ok()?).ok()
+}
