@@ -21,6 +21,14 @@ Examples:
       Many addresses, for 50 credits at most; the same line again goes on where this one ended
 ";
 
+/// For `lint`.
+pub(crate) const LINT: &str = "\
+Examples:
+  portcullis lint portcullis.json
+  portcullis lint envoy.yaml wasmplugin.yaml
+  kubectl get wasmplugin -A -o yaml | portcullis lint -
+";
+
 /// The examples of a command, and the exit codes.
 pub(crate) fn with_exit_codes(examples: &str) -> String {
     format!("{examples}\n{}", crate::exit::table())

@@ -8,9 +8,11 @@
 
 mod ask;
 mod check;
+mod document;
 mod exit;
 mod help;
 mod judge;
+mod lint;
 mod term;
 
 use clap::{Parser, Subcommand};
@@ -31,11 +33,15 @@ enum Command {
     /// Judge addresses by what Criminal IP knows about them
     #[command(after_help = help::with_exit_codes(help::CHECK))]
     Check(Box<check::Args>),
+    /// Find the mistakes in a configuration, and what is unwise
+    #[command(after_help = help::with_exit_codes(help::LINT))]
+    Lint(lint::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Lint(args) => lint::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),
