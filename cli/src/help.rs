@@ -29,6 +29,20 @@ Examples:
   kubectl get wasmplugin -A -o yaml | portcullis lint -
 ";
 
+/// For `completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  portcullis completions bash > /etc/bash_completion.d/portcullis
+  portcullis completions zsh > \"${fpath[1]}/_portcullis\"
+";
+
+/// For `man`.
+pub(crate) const MAN: &str = "\
+Examples:
+  portcullis man | man -l -
+  portcullis man backtrack > /usr/local/share/man/man1/portcullis-backtrack.1
+";
+
 /// The examples of a command, and the exit codes.
 pub(crate) fn with_exit_codes(examples: &str) -> String {
     format!("{examples}\n{}", crate::exit::table())

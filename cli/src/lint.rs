@@ -134,8 +134,16 @@ pub(crate) fn shown(remark: &Remark, file: &str) -> String {
     format!("{file}:{}: {label}: {path}{} [{}]\n", remark.at, plain(&remark.message), remark.code)
 }
 
-/// The configurations in a text, read; or what is wrong with the first that cannot be.
-pub(crate) fn configurations(text: &str, file: &str) -> Result<Vec<(Place, Config)>, String> {
+/// A configuration without mistakes, and where it is.
+pub(crate) struct Configuration {
+    pub(crate) at: Place,
+    pub(crate) config: Config,
+    /// The document that it was read from.
+    pub(crate) tree: Option<Node>,
+}
+
+/// The configurations in a text; or every mistake of the first that has some.
+pub(crate) fn configurations(text: &str, file: &str) -> Result<Vec<Configuration>, String> {
     let documents = documents(text).map_err(|error| format!("{file}:{}: {}", error.at, error.message))?;
     let plugins = plugin::find(&documents, text);
     if plugins.is_empty() {
@@ -144,7 +152,7 @@ pub(crate) fn configurations(text: &str, file: &str) -> Result<Vec<(Place, Confi
     plugins
         .into_iter()
         .map(|plugin| match Config::parse(plugin.json.as_bytes()) {
-            Ok(config) => Ok((plugin.at, config)),
+            Ok(config) => Ok(Configuration { at: plugin.at, config, tree: plugin.tree }),
             Err(mistakes) => {
                 let lines = mistakes.into_iter().map(|mistake| shown(&remark(&plugin, mistake), file));
                 Err(lines.collect::<String>().trim_end().to_owned())

@@ -10,15 +10,21 @@ mod ask;
 mod check;
 mod document;
 mod exit;
+mod explain;
 mod help;
 mod judge;
 mod lint;
+mod manual;
 mod term;
 
 use clap::{Parser, Subcommand};
+use exit::Exit;
 use gate::Config;
 use std::process::ExitCode;
 use std::sync::LazyLock;
+
+/// The JSON Schema of the configuration, as it is published.
+const SCHEMA: &str = include_str!("../../envoy/portcullis.schema.json");
 
 /// Says what Portcullis thinks of an address, and why.
 #[derive(Parser)]
@@ -36,12 +42,33 @@ enum Command {
     /// Find the mistakes in a configuration, and what is unwise
     #[command(after_help = help::with_exit_codes(help::LINT))]
     Lint(lint::Args),
+    /// Say in plain words what a configuration does
+    Explain(explain::Args),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Print a script that lets a shell complete the command line
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    #[command(after_help = help::MAN)]
+    Man {
+        /// The page about one command instead
+        #[arg(value_name = "COMMAND")]
+        about: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Schema => term::print(SCHEMA).map(|()| Exit::Done).map_err(Into::into),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { about } => manual::page(about.as_deref()),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -131,3 +131,17 @@ fn of_several_modules_only_ours_is_looked_at() {
         .collect();
     assert_eq!(said(&both), expected);
 }
+
+#[test]
+fn the_document_lists_every_warning() {
+    let (document, source) = (include_str!("../../../docs/cli.md"), include_str!("advice.rs"));
+    let codes = source
+        .split("self.warn(")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').skip(1).step_by(2).find(|text| text.contains('_') && !text.contains('.')));
+    let codes: std::collections::BTreeSet<_> = codes.collect();
+    assert!(codes.len() > 5, "{codes:?}");
+    for code in codes {
+        assert!(document.contains(&format!("| `{code}` |")), "docs/cli.md lacks {code}");
+    }
+}
