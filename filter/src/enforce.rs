@@ -18,7 +18,7 @@ pub(crate) fn enforce(
         worker.response_tags.insert(stream, worker.tag.clone());
     }
     let refuses = decision.refuses(config.mode);
-    log(config, remote, decision);
+    log(config, decision, || decision.log_line(config, remote));
     if refuses {
         refuse(config, remote, decision);
     } else {
@@ -42,7 +42,7 @@ pub(crate) fn remove_tag(config: &Config) {
 }
 
 /// Logs a decision where the configuration wants it.
-pub(crate) fn log(config: &Config, remote: &Remote, decision: &Decision) {
+pub(crate) fn log(config: &Config, decision: &Decision, line: impl FnOnce() -> String) {
     let denied = decision.verdict.action == Action::Deny;
     let wanted = match config.log {
         LogLevel::None => false,
@@ -51,7 +51,7 @@ pub(crate) fn log(config: &Config, remote: &Remote, decision: &Decision) {
     };
     if wanted {
         let level = if denied { Level::Warn } else { Level::Info };
-        host::log(level, &decision.log_line(config, remote));
+        host::log(level, &line());
     }
 }
 

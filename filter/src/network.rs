@@ -74,26 +74,29 @@ impl Network {
                 }
             }
         };
-        let refused = enforce(worker, &self.site, &remote, &decision);
+        let refused = enforce(worker, &self.site, &remote, &decision, false);
+        if !refused {
+            worker.gate.watch(&self.site, self.stream, &remote, &connection, &decision);
+        }
         if refused { Action::Pause } else { Action::Continue }
     }
 }
 
-/// Ends the wait of the current context's connection.
+/// Ends the wait of the current context's connection, or the connection itself where it passed before.
 pub(crate) fn finish(worker: &mut Worker, release: &Release) {
     worker.paused.remove(&release.stream);
-    let refused = enforce(worker, &release.site, &release.remote, &release.decision);
-    if !refused {
+    let refused = enforce(worker, &release.site, &release.remote, &release.decision, release.late);
+    if !refused && !release.late {
         report("resume a connection", host::resume_connection());
     }
 }
 
 /// Tells the proxy's other filters and the log of a decision about the current context's connection, and closes it where
 /// that is the decision. Returns whether it was closed.
-fn enforce(worker: &mut Worker, site: &Site, remote: &Remote, decision: &Decision) -> bool {
+fn enforce(worker: &mut Worker, site: &Site, remote: &Remote, decision: &Decision, late: bool) -> bool {
     let config = &site.config;
     write_tag(worker, config, decision);
-    log(config, remote, decision);
+    log(config, decision, || decision.connection_log_line(config, remote, remote::port(), late));
     let refuses = decision.refuses(config.mode);
     if refuses {
         report("close a connection", host::close_connection());

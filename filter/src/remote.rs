@@ -38,7 +38,7 @@ pub(crate) fn of_connection(site: &Site, gate: &mut Gate) -> Found {
             found.add_name(&server, site, gate);
         }
         if found.port.is_none() && site.needs.port {
-            found.port = listening_port();
+            found.port = port();
         }
     }
     found
@@ -53,7 +53,7 @@ impl Found {
             (Direction::Egress, Destination::Name) => None,
         };
         let port = match site.config.direction {
-            Direction::Ingress => site.needs.port.then(listening_port).flatten(),
+            Direction::Ingress => site.needs.port.then(port).flatten(),
             Direction::Egress => peer.and_then(|peer| peer.port),
         };
         Found { remote: Remote { address: peer.map(|peer| peer.ip), host: None }, port, authority: None }
@@ -78,7 +78,8 @@ impl Found {
     }
 }
 
-fn listening_port() -> Option<u16> {
+/// The port to which the current connection was made.
+pub(crate) fn port() -> Option<u16> {
     let value = host::property(b"destination\0port").ok()?;
     let number = u64::from_le_bytes(value.try_into().ok()?);
     u16::try_from(number).ok()

@@ -2,6 +2,7 @@
 //! stream exactly once.
 
 use crate::cache::{Cache, Fact};
+use crate::connections::Connections;
 use crate::events::{Answer, Effects, Lookup, Proxy, RootId, StreamId};
 use crate::ledger::{self, Ask, End, Grant, Outcome};
 use crate::metrics::{Counters, Gauges};
@@ -25,6 +26,7 @@ pub struct Gate {
     table: Table,
     wanted: WantedList,
     waiters: Waiters,
+    connections: Connections,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -53,6 +55,7 @@ impl Gate {
             table: Table::new(1, seed),
             wanted: WantedList::default(),
             waiters: Waiters::default(),
+            connections: Connections::default(),
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
@@ -76,6 +79,7 @@ impl Gate {
 
     /// Forgets a stream that ended by itself. Its lookup goes on.
     pub fn leave(&mut self, stream: StreamId) {
+        self.connections.remove(stream);
         self.forget(stream);
     }
 
@@ -162,7 +166,7 @@ impl Gate {
             self.cache.refresh_failed(peer, now);
         } else {
             self.table.put(proxy.store, peer, &fact);
-            self.remember(peer, fact);
+            self.remember(peer, fact, Source::Api);
         }
         self.settle(peer, outcome, answer.retry_after, proxy, effects);
         self.release_with(peer, &fact, Source::Api, proxy.now, effects);
@@ -180,7 +184,8 @@ impl Gate {
         self.withdraw_if_idle(proxy);
     }
 
-    /// Releases every stream that waited long enough, and gives up lookups whose answer the proxy lost.
+    /// Releases every stream that waited long enough, gives up lookups whose answer the proxy lost, and denies the
+    /// connections of peers about whom something was learned that denies them.
     pub fn sweep(&mut self, proxy: Proxy<'_>, effects: &mut Effects) {
         for id in self.wanted.lost(proxy.now) {
             let lost = Answer { facts: Err(LookupError::TimedOut), retry_after: None };
@@ -192,20 +197,26 @@ impl Gate {
             proxy.now,
             effects,
         );
+        self.deny_late(proxy.now, effects);
     }
 
-    /// Prepares for the end of a root: what it has not sent yet goes to the root of a stream that still waits for it, or
-    /// is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
+    /// Prepares for the end of a root: what it has not sent yet goes to the root of a stream that waits for it, or of a
+    /// connection that passed, or is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
-        let staying = self.waiters.iter().filter(|waiter| waiter.site.root != root);
-        let heirs =
-            staying.flat_map(|waiter| waiter.pending.iter().map(|peer| (peer, Rc::clone(&waiter.site)))).collect();
+        let open =
+            self.connections.iter().flat_map(|open| open.judged.iter().flatten().map(|peer| (*peer, &open.site)));
+        let waiting = self.waiters.iter().flat_map(|waiter| waiter.pending.iter().map(|peer| (peer, &waiter.site)));
+        let staying = open.chain(waiting).filter(|(_, site)| site.root != root);
+        let heirs = staying.map(|(peer, site)| (peer, Rc::clone(site))).collect();
         self.wanted.retire(root, &heirs);
         self.wanted.has_in_flight(root)
     }
 
     /// The next moment at which [`Gate::sweep`] or [`Gate::next_lookup`] has something to do; `None` when idle.
     pub fn next_event(&self) -> Option<Moment> {
+        if self.connections.has_news() {
+            return Some(Moment::default());
+        }
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));
         self.waiters.next_deadline().into_iter().chain(lookups).min()
     }
@@ -217,12 +228,13 @@ impl Gate {
             return false;
         };
         self.wanted.remove(peer);
-        self.remember(peer, fact);
+        self.remember(peer, fact, Source::Shared);
         self.release_with(peer, &fact, Source::Shared, proxy.now, effects);
         true
     }
 
-    fn remember(&mut self, peer: SubjectId, fact: Fact) {
+    fn remember(&mut self, peer: SubjectId, fact: Fact, source: Source) {
+        self.connections.note(peer, source);
         let evicted = self.cache.insert(peer, fact);
         self.counters.add_many(Counter::Evicted, evicted);
     }
@@ -283,6 +295,7 @@ fn decide(
 }
 
 mod judge;
+mod late;
 mod measure;
 mod release;
 #[cfg(test)]

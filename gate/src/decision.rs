@@ -133,14 +133,25 @@ impl<'s> Decision<'s> {
         }
     }
 
-    /// The decision as one line of JSON that explains it.
+    /// The decision about a request as one line of JSON that explains it.
     pub fn log_line(&self, config: &Config, remote: &Remote) -> String {
+        self.line(config, remote, None)
+    }
+
+    /// The decision about a connection to this port as one line of JSON that explains it. Where it is late, the
+    /// connection passed before.
+    pub fn connection_log_line(&self, config: &Config, remote: &Remote, port: Option<u16>, late: bool) -> String {
+        self.line(config, remote, Some(Connected { port, late }))
+    }
+
+    fn line(&self, config: &Config, remote: &Remote, connection: Option<Connected>) -> String {
         let line = LogLine {
             event: "decision",
             peer: remote.address,
             host: remote.host.as_deref(),
             decided_by: self.by_host.then_some("host"),
             direction: config.direction.name(),
+            connection,
             mode: config.mode.name(),
             action: self.verdict.action.name(),
             rule: self.rule(config),
@@ -177,6 +188,8 @@ struct LogLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<&'a str>,
     direction: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<Connected>,
     mode: &'a str,
     action: &'a str,
     rule: Option<&'a str>,
@@ -189,6 +202,13 @@ struct LogLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     list: Option<Listed<'a>>,
     report: Option<String>,
+}
+
+/// What makes a connection of a stream.
+#[derive(Serialize)]
+struct Connected {
+    port: Option<u16>,
+    late: bool,
 }
 
 #[derive(Serialize)]

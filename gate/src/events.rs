@@ -57,13 +57,13 @@ pub enum Consulted<'s> {
 /// What becomes of a stream whose peer is unknown.
 #[derive(Debug, PartialEq)]
 pub enum Admitted {
-    /// It waits. Exactly one [`Release`] will name it, unless it [`leaves`](crate::Gate::leave) first.
+    /// It waits. Exactly one [`Release`] that is not late will name it, unless it [`leaves`](crate::Gate::leave) first.
     Held,
     /// It does not wait.
     Decided(Decision<'static>),
 }
 
-/// A stream whose wait is over.
+/// A stream whose wait is over, or a connection that passed and is now denied.
 #[derive(Debug)]
 pub struct Release {
     /// The stream.
@@ -74,6 +74,8 @@ pub struct Release {
     pub site: Rc<Site>,
     /// What to do with it.
     pub decision: Decision<'static>,
+    /// Whether it passed before; it is then denied now.
+    pub late: bool,
 }
 
 /// A lookup to send now.
@@ -99,7 +101,7 @@ pub struct Answer {
 /// What follows from an event, for the proxy to do.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Streams whose wait is over.
+    /// Streams whose wait is over, and connections that passed and are now denied.
     pub released: Vec<Release>,
     /// Queues of other workers, and the peer that they are to [`hear`](crate::Gate::hear) of.
     pub tell: Vec<(u32, SubjectId)>,

@@ -21,6 +21,7 @@
 
 mod cache;
 mod config;
+mod connections;
 mod core;
 mod decision;
 mod events;

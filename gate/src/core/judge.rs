@@ -118,7 +118,7 @@ impl Gate {
     }
 
     /// Those of the other end that Criminal IP may be asked about: first the address.
-    fn judged(&self, config: &Config, remote: &Remote, now: Timestamp) -> [Option<SubjectId>; 2] {
+    pub(super) fn judged(&self, config: &Config, remote: &Remote, now: Timestamp) -> [Option<SubjectId>; 2] {
         let address = remote.address.filter(|address| config.scope.is_public(*address)).map(SubjectId::from);
         // IPv6 multicast, where an operator takes it for public: those names are the domains'.
         let address = address.filter(|id| !id.is_domain());
@@ -158,7 +158,7 @@ impl Gate {
         if freshness == Freshness::Expired {
             return None;
         }
-        self.remember(id, fact);
+        self.remember(id, fact, Source::Shared);
         if freshness == Freshness::Stale {
             self.want(site, id, remote, Priority::Refresh, proxy.now);
         }

@@ -12,7 +12,8 @@ impl Gate {
             report(Metric::Counter(counter), Sample::Add(i64::try_from(count).unwrap_or(i64::MAX)));
         });
         let report = &mut |gauge, sample| report(Metric::Gauge(gauge), sample);
-        self.gauges.report_own(self.waiters.len(), self.wanted.queued(), self.cache.len(), report);
+        let own = [self.waiters.len(), self.wanted.queued(), self.cache.len(), self.connections.len()];
+        self.gauges.report_own(own, report);
         if self.gauges.is_due(proxy.now) {
             let status = ledger::status(proxy.store, self.budget, proxy.now);
             self.gauges.report_shared(&status, self.budget, proxy.now, report);
@@ -22,12 +23,17 @@ impl Gate {
     /// Takes this worker's part out of the gauges to which every worker adds, since it may be about to end. The next
     /// [`Gate::measure`] puts it back.
     pub fn measure_no_more(&mut self, report: &mut dyn FnMut(Metric, Sample)) {
-        self.gauges.report_own(0, 0, 0, &mut |gauge, sample| report(Metric::Gauge(gauge), sample));
+        self.gauges.report_own([0; 4], &mut |gauge, sample| report(Metric::Gauge(gauge), sample));
     }
 
     /// How many streams wait.
     pub fn held(&self) -> usize {
         self.waiters.len()
+    }
+
+    /// How many open connections are watched.
+    pub fn watched(&self) -> usize {
+        self.connections.len()
     }
 
     /// How many peers the cache remembers.

@@ -3,7 +3,7 @@
 use super::{Gate, decide};
 use crate::cache::Fact;
 use crate::waiter::Waiter;
-use crate::{Decision, Effects, Histogram, Moment, Release, StreamId, SubjectId};
+use crate::{Decision, Effects, Histogram, Moment, Release, Role, StreamId, SubjectId};
 use evaluator::{Action, Source};
 
 impl Gate {
@@ -69,7 +69,11 @@ impl Gate {
     ) {
         let decision = self.count(&waiter.site.config, decision);
         effects.took.push((Histogram::Held, waiter.since.until(now)));
-        effects.released.push(Release { stream, remote: waiter.remote, site: waiter.site, decision });
+        let Waiter { remote, site, connection, .. } = waiter;
+        if site.config.role == Role::Network && decision.verdict.action != Action::Deny {
+            self.watch_open(&site, stream, &remote, connection, now.timestamp());
+        }
+        effects.released.push(Release { stream, remote, site, decision, late: false });
     }
 
     /// Takes in a stream that is to wait.

@@ -463,6 +463,7 @@ proptest! {
     }
 }
 
+mod connections;
 mod domains;
 mod metrics;
 mod workers;

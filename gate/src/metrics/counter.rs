@@ -24,6 +24,10 @@ pub enum Counter {
     BadHost,
     /// `criminalip_skipped_total`: streams that the gate did not judge.
     Skipped(Skip),
+    /// `criminalip_late_denials_total`: connections that passed and were denied when more was learned about their peer.
+    Late(Mode),
+    /// `criminalip_unwatched_total`: connections that passed for good, since too many others were watched.
+    Unwatched,
 }
 
 impl Counter {
@@ -45,6 +49,8 @@ impl Counter {
             Counter::Dropped => "criminalip_dropped_total".into(),
             Counter::BadHost => "criminalip_bad_hosts_total".into(),
             Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
+            Counter::Late(mode) => format!("criminalip_late_denials_total;mode={}", mode.name()),
+            Counter::Unwatched => "criminalip_unwatched_total".into(),
         }
     }
 
@@ -64,6 +70,8 @@ impl Counter {
             .chain(Found::ALL.map(Counter::Cache))
             .chain([Counter::Evicted, Counter::Dropped, Counter::BadHost])
             .chain(Skip::ALL.map(Counter::Skipped))
+            .chain(modes.map(Counter::Late))
+            .chain([Counter::Unwatched])
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Gauge {
     Queued,
     /// `criminalip_cache_entries`: peers that workers remember.
     CacheEntries,
+    /// `criminalip_connections`: open connections that passed and are watched.
+    Connections,
     /// `criminalip_lanes_in_use`: lookups in flight.
     LanesInUse,
     /// `criminalip_credits_spent_today`: credits spent since midnight, UTC.
@@ -30,8 +32,8 @@ pub enum Gauge {
 
 impl Gauge {
     pub(super) fn all() -> impl Iterator<Item = Gauge> {
-        use Gauge::{BudgetLasts, CacheEntries, CreditsLeft, CreditsSpent, Held, LanesInUse, Queued};
-        let others = [Held, Queued, CacheEntries, LanesInUse, CreditsSpent, CreditsLeft, BudgetLasts];
+        use Gauge::{BudgetLasts, CacheEntries, Connections, CreditsLeft, CreditsSpent, Held, LanesInUse, Queued};
+        let others = [Held, Queued, CacheEntries, Connections, LanesInUse, CreditsSpent, CreditsLeft, BudgetLasts];
         others.into_iter().chain(Halt::ALL.map(Gauge::Halted))
     }
 
@@ -40,6 +42,7 @@ impl Gauge {
             Gauge::Held => "criminalip_held".into(),
             Gauge::Queued => "criminalip_queued".into(),
             Gauge::CacheEntries => "criminalip_cache_entries".into(),
+            Gauge::Connections => "criminalip_connections".into(),
             Gauge::LanesInUse => "criminalip_lanes_in_use".into(),
             Gauge::CreditsSpent => "criminalip_credits_spent_today".into(),
             Gauge::CreditsLeft => "criminalip_credits_left_today".into(),
@@ -58,22 +61,23 @@ pub(crate) struct Gauges {
     held: u64,
     queued: u64,
     entries: u64,
+    connections: u64,
     look_at: Option<Moment>,
 }
 
 impl Gauges {
-    /// Reports by how much the worker's own part differs from what was reported before.
+    /// Reports by how much the worker's own part differs from what was reported before: streams held, addresses queued,
+    /// peers remembered, connections watched.
     pub(crate) fn report_own(
         &mut self,
-        held: usize,
-        queued: usize,
-        entries: usize,
+        [held, queued, entries, connections]: [usize; 4],
         report: &mut dyn FnMut(Gauge, Sample),
     ) {
         let parts = [
             (Gauge::Held, &mut self.held, held),
             (Gauge::Queued, &mut self.queued, queued),
             (Gauge::CacheEntries, &mut self.entries, entries),
+            (Gauge::Connections, &mut self.connections, connections),
         ];
         for (gauge, reported, now) in parts {
             let now = u64::try_from(now).unwrap_or(u64::MAX);

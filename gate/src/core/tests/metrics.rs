@@ -92,7 +92,7 @@ fn peers_that_make_room_for_others_are_counted_however_it_comes() {
     let mut world = World::new("");
     let clean = world.assessment(Level::Safe, &[]);
     for number in 0..1_500u32 {
-        world.gate.remember(ip(&format!("2001:db8::{number:x}")).into(), Fact::after(None, clean));
+        world.gate.remember(ip(&format!("2001:db8::{number:x}")).into(), Fact::after(None, clean), Source::Api);
     }
     let small = site(2, r#", "cache": {"entries": 100}"#);
     world.gate.configure(&small.config, &world.store);

@@ -1,0 +1,88 @@
+//! Open connections that passed, to be found by their peer.
+
+use crate::waiter::OwnedConnection;
+use crate::{Remote, Site, StreamId, SubjectId};
+use evaluator::Source;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Connections that one worker watches at the same time. The proxy's own limits are usually lower.
+pub(crate) const WATCH_LIMIT: usize = 65_536;
+
+/// An open connection that passed.
+pub(crate) struct Open {
+    /// The other end.
+    pub(crate) remote: Remote,
+    /// Who is judged for it: an address, a domain, or both.
+    pub(crate) judged: [Option<SubjectId>; 2],
+    /// The configuration it arrived under.
+    pub(crate) site: Rc<Site>,
+    pub(crate) connection: OwnedConnection,
+}
+
+/// The open connections of one worker that passed by something else than a list.
+#[derive(Default)]
+pub(crate) struct Connections {
+    streams: BTreeMap<StreamId, Open>,
+    by_peer: BTreeSet<(SubjectId, StreamId)>,
+    /// Those of their peers about whom something was learned since it was last looked at, and from where.
+    news: BTreeMap<SubjectId, Source>,
+}
+
+impl Connections {
+    /// Watches a connection. `false` when there is no room.
+    pub(crate) fn insert(&mut self, stream: StreamId, open: Open) -> bool {
+        self.remove(stream);
+        if self.streams.len() >= WATCH_LIMIT {
+            return false;
+        }
+        self.by_peer.extend(open.judged.iter().flatten().map(|peer| (*peer, stream)));
+        self.streams.insert(stream, open);
+        true
+    }
+
+    pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Open> {
+        let open = self.streams.remove(&stream)?;
+        for peer in open.judged.into_iter().flatten() {
+            self.by_peer.remove(&(peer, stream));
+            if self.of(peer).next().is_none() {
+                self.news.remove(&peer);
+            }
+        }
+        Some(open)
+    }
+
+    pub(crate) fn get(&self, stream: StreamId) -> Option<&Open> {
+        self.streams.get(&stream)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.streams.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// The connections of this peer.
+    pub(crate) fn of(&self, peer: SubjectId) -> impl Iterator<Item = StreamId> + '_ {
+        let all = (peer, StreamId(0))..=(peer, StreamId(u32::MAX));
+        self.by_peer.range(all).map(|(_, stream)| *stream)
+    }
+
+    /// Notes that something was learned about a peer, if it has connections.
+    pub(crate) fn note(&mut self, peer: SubjectId, source: Source) {
+        if self.of(peer).next().is_some() {
+            self.news.insert(peer, source);
+        }
+    }
+
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// The peers about whom something was learned, each once.
+    pub(crate) fn take_news(&mut self) -> BTreeMap<SubjectId, Source> {
+        std::mem::take(&mut self.news)
+    }
+}

@@ -1,0 +1,70 @@
+//! What is learned about a peer whose connections passed already.
+
+use super::{Gate, decide};
+use crate::cache::Fact;
+use crate::connections::Open;
+use crate::waiter::OwnedConnection;
+use crate::{Counter, Decision, Effects, Moment, Release, Remote, Site, StreamId};
+use evaluator::{Action, Connection, Source, Timestamp};
+use std::rc::Rc;
+
+impl Gate {
+    /// Takes note of a connection that passes, as [`Gate::consult`] or [`Gate::admit`] decided: should anything be
+    /// learned about its peer that denies it, a late [`Release`] will name it, at most once and never after it
+    /// [`leaves`](Gate::leave). What a list let pass stays as it is. Connections that were held are noted without this.
+    pub fn watch(
+        &mut self,
+        site: &Rc<Site>,
+        stream: StreamId,
+        remote: &Remote,
+        connection: &Connection<'_>,
+        decision: &Decision<'_>,
+    ) {
+        let settled = decision.source == Source::List || decision.verdict.action == Action::Deny;
+        if !settled {
+            self.watch_open(site, stream, remote, OwnedConnection::from(connection), connection.now);
+        }
+    }
+
+    /// Watches a connection that neither a list let pass nor anything denied: in shadow mode that is said already.
+    pub(super) fn watch_open(
+        &mut self,
+        site: &Rc<Site>,
+        stream: StreamId,
+        remote: &Remote,
+        connection: OwnedConnection,
+        now: Timestamp,
+    ) {
+        let judged = self.judged(&site.config, remote, now);
+        let open = Open { remote: remote.clone(), judged, site: Rc::clone(site), connection };
+        if !self.connections.insert(stream, open) {
+            self.counters.add(Counter::Unwatched);
+        }
+    }
+
+    /// Denies the connections of peers about whom something was learned that denies them. A lookup that failed is no
+    /// fact: it denies nothing that passed.
+    pub(super) fn deny_late(&mut self, now: Moment, effects: &mut Effects) {
+        let time = now.timestamp();
+        for (peer, source) in self.connections.take_news() {
+            let Some(fact) = self.cache.get(peer).map(|remembered| remembered.fact) else { continue };
+            if let Fact::Failed { .. } = fact {
+                continue;
+            }
+            for stream in self.connections.of(peer).collect::<Vec<_>>() {
+                let Some(open) = self.connections.get(stream) else { continue };
+                let config = &open.site.config;
+                let decision = decide(config, &fact, &open.connection.borrowed(time), source, time);
+                let listed = config.lists.decide(&open.remote, config.destination, time);
+                let is_allowed = listed.is_some_and(|listed| listed.verdict.action == Action::Allow);
+                if decision.verdict.action != Action::Deny || is_allowed {
+                    continue;
+                }
+                let Some(Open { remote, site, .. }) = self.connections.remove(stream) else { continue };
+                let decision = self.count(&site.config, Decision { by_host: peer.is_domain(), ..decision });
+                self.counters.add(Counter::Late(site.config.mode));
+                effects.released.push(Release { stream, remote, site, decision, late: true });
+            }
+        }
+    }
+}
