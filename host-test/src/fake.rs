@@ -1,4 +1,5 @@
-//! A stand-in for Criminal IP: the report endpoint as it really answers, with the ways it fails, on a local port.
+//! A stand-in for Criminal IP: the report and the quick domain look-up as they really answer, with the ways they fail, on a
+//! local port.
 //!
 //! It starts in its own thread and stops when dropped. Tests tell it what to do and await what it saw:
 //!
@@ -12,6 +13,7 @@
 //! ```
 
 mod clock;
+mod domain;
 mod fixtures;
 mod json;
 mod report;
@@ -19,6 +21,7 @@ mod rules;
 mod server;
 mod synthetic;
 
+pub use domain::host;
 pub use fixtures::peer;
 pub use rules::{Answer, Rule};
 
@@ -61,6 +64,8 @@ pub struct Call {
     pub at: Duration,
     /// The address asked about, if it was one.
     pub ip: Option<IpAddr>,
+    /// The domain asked about, if it was one.
+    pub domain: Option<String>,
     /// Path and query, as sent.
     pub target: String,
     /// The request headers.
@@ -165,6 +170,12 @@ impl Fake {
     /// The calls about one address so far.
     pub fn calls_about(&self, ip: IpAddr) -> Vec<Call> {
         self.state.read(|state| state.calls.iter().filter(|call| call.ip == Some(ip)).cloned().collect())
+    }
+
+    /// The calls about one domain so far.
+    pub fn calls_about_domain(&self, domain: &str) -> Vec<Call> {
+        let is_about = |call: &&Call| call.domain.as_deref() == Some(domain);
+        self.state.read(|state| state.calls.iter().filter(is_about).cloned().collect())
     }
 
     /// Waits until there have been `count` calls; gives them all.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use host_test::{
     client::{Ask, Reply},
-    fake::{Answer, Fake, KEY, Options, Rule, peer},
+    fake::{Answer, Fake, KEY, Options, Rule, host, peer},
 };
 use serde_json::{Value, json};
 use std::{
@@ -203,5 +203,34 @@ async fn the_program_says_where_it_listens_and_answers_there() -> Result<()> {
     program.wait()?;
     let statuses: Vec<_> = statuses.into_iter().collect::<Result<_>>()?;
     assert_eq!(statuses, [200, 403], "one credit");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_quick_domain_look_up_answers_and_fails_like_the_report() -> Result<()> {
+    let fake = Fake::start(Options::default())?;
+    let get = |query: &str| {
+        Ask::new(fake.address(), None)
+            .path(&format!("/v1/domain/quick/malicious/view{query}"))
+            .header("x-api-key", KEY)
+            .send()
+    };
+    for (domain, result, kind) in [
+        (host::SAFE, "safe", ""),
+        (host::MALICIOUS, "malicious", ""),
+        (host::PHISHING, "malicious", "phishing"),
+        (host::UNKNOWN, "unknown", ""),
+    ] {
+        let body = body(&get(&format!("?domain={domain}")).await?);
+        assert_eq!((&body["status"], &body["message"]), (&json!(200), &json!("api success")), "{domain}");
+        let data = &body["data"];
+        assert_eq!((&data["domain"], &data["result"], &data["type"]), (&json!(domain), &json!(result), &json!(kind)));
+        assert_eq!(fake.calls_about_domain(domain).len(), 1);
+    }
+    assert_eq!(body(&get("?domain=nonsense").await?)["status"], 400);
+    assert_eq!(body(&get("").await?)["status"], 412);
+    fake.tell(Rule::answer(Answer::NoCredit).only_domain(host::SAFE));
+    assert_eq!(body(&get(&format!("?domain={}", host::SAFE)).await?)["message"], "limit exceeded");
+    assert_eq!(body(&get(&format!("?domain={}", host::UNKNOWN)).await?)["status"], 200);
     Ok(())
 }

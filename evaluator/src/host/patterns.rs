@@ -21,7 +21,9 @@ pub struct HostEntry {
 /// A list of hosts. The longest name that fits decides, and finding it takes about as long among many as among few.
 #[derive(Clone, Debug, Default)]
 pub struct HostList {
-    entries: Patterns<HostEntry>,
+    exact: BTreeMap<Box<str>, HostEntry>,
+    /// By the domain that hosts are below.
+    below: BTreeMap<Box<str>, HostEntry>,
 }
 
 impl HostList {
@@ -33,21 +35,46 @@ impl HostList {
         let mut list = HostList::default();
         for entry in entries {
             let host = entry.host.clone();
-            if list.entries.insert(&host, entry) != Some(None) {
+            if !list.add(entry) {
                 return Err(RepeatedHost { host });
             }
         }
         Ok(list)
     }
 
+    /// Adds an entry, in the place of one with the same host. Returns whether it is a host, and was not there.
+    pub fn add(&mut self, entry: HostEntry) -> bool {
+        let (map, name) = match entry.host.strip_prefix("*.") {
+            Some(domain) => (&mut self.below, domain),
+            None => (&mut self.exact, &*entry.host),
+        };
+        match parse_host(name.as_bytes()) {
+            Ok(Host::Name { name, port: None }) => map.insert(name, entry).is_none(),
+            _ => false,
+        }
+    }
+
     /// The entry with the longest name that fits this one, which is normalised, among those that count at `now`.
     pub fn find(&self, name: &str, now: Timestamp) -> Option<&HostEntry> {
-        self.entries.longest(name, |entry| entry.until.is_none_or(|until| now < until))
+        let counts = |entry: &&HostEntry| entry.until.is_none_or(|until| now < until);
+        if let Some(entry) = self.exact.get(name).filter(counts) {
+            return Some(entry);
+        }
+        let mut rest = name;
+        while !self.below.is_empty()
+            && let Some((_, domain)) = rest.split_once('.')
+        {
+            if let Some(entry) = self.below.get(domain).filter(counts) {
+                return Some(entry);
+            }
+            rest = domain;
+        }
+        None
     }
 
     /// Whether the list has no entry.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.exact.is_empty() && self.below.is_empty()
     }
 }
 
@@ -69,78 +96,20 @@ impl core::error::Error for RepeatedHost {}
 /// Which names are public, and so worth a look-up.
 #[derive(Clone, Debug, Default)]
 pub struct HostScope {
-    skip: Patterns<()>,
-    treat_as_public: Patterns<()>,
+    skip: HostList,
+    treat_as_public: HostList,
 }
 
 impl HostScope {
-    /// A scope in which the hosts of `skip` are never public, and the other hosts of `treat_as_public` always are. What is
-    /// no host is left out.
-    pub fn new(skip: &[Box<str>], treat_as_public: &[Box<str>]) -> HostScope {
-        let patterns = |hosts: &[Box<str>]| {
-            let mut patterns = Patterns::default();
-            for host in hosts {
-                patterns.insert(host, ());
-            }
-            patterns
-        };
-        HostScope { skip: patterns(skip), treat_as_public: patterns(treat_as_public) }
+    /// A scope in which the hosts of `skip` are never public, and the other hosts of `treat_as_public` always are.
+    pub fn new(skip: HostList, treat_as_public: HostList) -> HostScope {
+        HostScope { skip, treat_as_public }
     }
 
     /// Whether the name, which is normalised, is public: `skip` decides first, then `treat_as_public`, then
     /// [`is_internal`].
-    pub fn is_public(&self, name: &str) -> bool {
-        let fits = |patterns: &Patterns<()>| patterns.longest(name, |()| true).is_some();
-        !fits(&self.skip) && (!is_internal(name) || fits(&self.treat_as_public))
-    }
-}
-
-/// Values by host, and by the domain that hosts are below.
-#[derive(Clone, Debug)]
-struct Patterns<T> {
-    exact: BTreeMap<Box<str>, T>,
-    below: BTreeMap<Box<str>, T>,
-}
-
-impl<T> Default for Patterns<T> {
-    fn default() -> Self {
-        Patterns { exact: BTreeMap::new(), below: BTreeMap::new() }
-    }
-}
-
-impl<T> Patterns<T> {
-    /// Puts a value in and gives back the one that was there; `None` for what is no pattern.
-    fn insert(&mut self, pattern: &str, value: T) -> Option<Option<T>> {
-        let (map, name) = match pattern.strip_prefix("*.") {
-            Some(domain) => (&mut self.below, domain),
-            None => (&mut self.exact, pattern),
-        };
-        match parse_host(name.as_bytes()) {
-            Ok(Host::Name { name, port: None }) => Some(map.insert(name, value)),
-            _ => None,
-        }
-    }
-
-    /// The value with the longest name that fits, among those that count.
-    fn longest(&self, name: &str, counts: impl Fn(&T) -> bool) -> Option<&T> {
-        if let Some(value) = self.exact.get(name).filter(|value| counts(value)) {
-            return Some(value);
-        }
-        if self.below.is_empty() {
-            return None;
-        }
-        let mut rest = name;
-        while let Some((_, domain)) = rest.split_once('.') {
-            if let Some(value) = self.below.get(domain).filter(|value| counts(value)) {
-                return Some(value);
-            }
-            rest = domain;
-        }
-        None
-    }
-
-    fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.below.is_empty()
+    pub fn is_public(&self, name: &str, now: Timestamp) -> bool {
+        self.skip.find(name, now).is_none() && (!is_internal(name) || self.treat_as_public.find(name, now).is_some())
     }
 }
 
@@ -198,10 +167,9 @@ mod tests {
 
     #[test]
     fn skip_wins_over_treat_as_public_which_wins_over_what_is_internal() {
-        let scope = HostScope::new(
-            &["*.corp.criminalip.io".into(), "secret.example.com".into()],
-            &["*.example.com".into(), "intranet".into()],
-        );
+        let list = |hosts: &[&str]| HostList::new(hosts.iter().map(|host| entry(host, None)).collect()).unwrap();
+        let scope =
+            HostScope::new(list(&["*.corp.criminalip.io", "secret.example.com"]), list(&["*.example.com", "intranet"]));
         for (name, public) in [
             ("www.criminalip.io", true),
             ("hr.corp.criminalip.io", false),
@@ -212,7 +180,7 @@ mod tests {
             ("intranet", true),
             ("extranet", false),
         ] {
-            assert_eq!(scope.is_public(name), public, "{name}");
+            assert_eq!(scope.is_public(name, Timestamp::from_unix(0)), public, "{name}");
         }
     }
 }

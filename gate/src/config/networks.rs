@@ -10,18 +10,21 @@ use std::net::IpAddr;
 
 pub(super) fn scope(keys: &mut Keys<'_>) -> Option<(Scope, HostScope)> {
     let mut read = |name| {
-        let (mut networks, mut hosts) = (Vec::new(), Vec::new());
+        let (mut networks, mut hosts) = (Vec::new(), HostList::default());
         for item in keys.or(name, any_number_of(NETWORK_OR_NAME), Json::Array(Vec::new()))? {
             match item {
                 NetworkOrName::Network(network) => networks.push(network),
-                NetworkOrName::Name(name) => hosts.push(name),
+                // As with networks, one that is there twice changes nothing.
+                NetworkOrName::Name(host) => {
+                    hosts.add(HostEntry { host, owner: None, reason: None, until: None });
+                }
             }
         }
         Some((networks, hosts))
     };
     let (skip, treat_as_public) = (read("skip"), read("treat_as_public"));
     let ((skip, skip_hosts), (public, public_hosts)) = (skip?, treat_as_public?);
-    Some((Scope::new(skip, public), HostScope::new(&skip_hosts, &public_hosts)))
+    Some((Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts)))
 }
 
 pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {

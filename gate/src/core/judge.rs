@@ -124,7 +124,7 @@ impl Gate {
         let address = address.filter(|id| !id.is_domain());
         let host = remote.host.as_ref().filter(|host| {
             config.select.domains
-                && config.host_scope.is_public(host)
+                && config.host_scope.is_public(host, now)
                 && config.lists.allow_hosts.find(host, now).is_none()
         });
         [address, host.map(|host| SubjectId::of_domain(host, self.seed))]

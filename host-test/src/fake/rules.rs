@@ -109,8 +109,10 @@ pub struct Rule {
     pub delay: Duration,
     /// Whether to wait, after that, for [`super::Fake::release`].
     pub held: bool,
-    /// The only address it fits; `None` for all.
+    /// The only address it fits; `None` for all, and for domains.
     pub ip: Option<IpAddr>,
+    /// The only domain it fits; `None` for all, and for addresses.
+    pub domain: Option<String>,
     /// How many more calls it fits; `None` for no end.
     pub times: Option<u32>,
 }
@@ -118,7 +120,7 @@ pub struct Rule {
 impl Rule {
     /// A rule that answers every call so, at once.
     pub fn answer(answer: Answer) -> Rule {
-        Rule { answer, delay: Duration::ZERO, held: false, ip: None, times: None }
+        Rule { answer, delay: Duration::ZERO, held: false, ip: None, domain: None, times: None }
     }
 
     /// A rule that withholds the reports until [`super::Fake::release`].
@@ -134,6 +136,11 @@ impl Rule {
     /// The same for one address only.
     pub fn only(self, ip: IpAddr) -> Rule {
         Rule { ip: Some(ip), ..self }
+    }
+
+    /// The same for one domain only.
+    pub fn only_domain(self, domain: &str) -> Rule {
+        Rule { domain: Some(domain.into()), ..self }
     }
 
     /// The same for the next `times` calls only.
@@ -158,8 +165,9 @@ impl Rule {
                 "delay_ms" => rule.delay = Duration::from_millis(number()?),
                 "held" => rule.held = value.as_bool().unwrap_or(false),
                 "ip" => rule.ip = Some(text()?.parse()?),
+                "domain" => rule.domain = Some(text()?.into()),
                 "times" => rule.times = Some(u32::try_from(number()?)?),
-                _ => bail!("a rule has no {key:?}; it has answer, delay_ms, held, ip, times"),
+                _ => bail!("a rule has no {key:?}; it has answer, delay_ms, held, ip, domain, times"),
             }
         }
         Ok(rule)
@@ -179,9 +187,13 @@ impl Rules {
         self.0.clear();
     }
 
-    /// The rule for a call about `ip`; counts it.
-    pub(crate) fn take(&mut self, ip: Option<IpAddr>) -> Rule {
-        let fits = |rule: &Rule| (rule.ip.is_none() || rule.ip == ip) && rule.times != Some(0);
+    /// The rule for a call about this; counts it.
+    pub(crate) fn take(&mut self, ip: Option<IpAddr>, domain: Option<&str>) -> Rule {
+        let fits = |rule: &Rule| {
+            (rule.ip.is_none() || rule.ip == ip)
+                && (rule.domain.is_none() || rule.domain.as_deref() == domain)
+                && rule.times != Some(0)
+        };
         let Some(rule) = self.0.iter_mut().rev().find(|rule| fits(rule)) else { return Rule::answer(Answer::Report) };
         rule.times = rule.times.map(|times| times - 1);
         rule.clone()
@@ -206,9 +218,12 @@ mod tests {
         let mut rules = Rules::default();
         rules.add(Rule::answer(Answer::Empty));
         rules.add(Rule::answer(Answer::Garbage).only(one.unwrap()).times(1));
-        assert_eq!(rules.take(other).answer, Answer::Empty);
-        assert_eq!(rules.take(one).answer, Answer::Garbage);
-        assert_eq!(rules.take(one).answer, Answer::Empty);
+        rules.add(Rule::answer(Answer::Cut).only_domain("bad.example"));
+        assert_eq!(rules.take(other, None).answer, Answer::Empty);
+        assert_eq!(rules.take(one, None).answer, Answer::Garbage);
+        assert_eq!(rules.take(one, None).answer, Answer::Empty);
+        assert_eq!(rules.take(None, Some("bad.example")).answer, Answer::Cut);
+        assert_eq!(rules.take(None, Some("good.example")).answer, Answer::Empty);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The stand-in's server: connections in, answers out.
 
-use super::{Answer, Call, Options, Rule, clock::Clock, fixtures, rules::Rules};
+use super::{Answer, Call, Options, Rule, clock::Clock, domain, fixtures, rules::Rules};
 use crate::changes::Watched;
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
@@ -153,31 +153,51 @@ type Body = BoxBody<Bytes, io::Error>;
 async fn answer(request: Request<Incoming>, state: Arc<Watched<State>>) -> Result<Response<Body>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/v1/asset/ip/report" | "/v1/ip/data") => report(&request, state).await,
+        (&Method::GET, "/v1/domain/quick/malicious/view") => domain(&request, state).await,
         (_, path) if path.starts_with("/_control/") => control(request, &state).await,
         _ => Ok(whole(StatusCode::NOT_FOUND, "{\"status\":404,\"message\":\"Not Found\"}\n")),
     }
 }
 
-/// One call, from its journal entry to its answer. Dropped half-way when the caller leaves.
+/// A call about an address.
 async fn report(request: &Request<Incoming>, state: Arc<Watched<State>>) -> Result<Response<Body>> {
-    let query = request.uri().query().unwrap_or_default();
-    let parameter = |name: &str| {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-        Some(value.replace("%3A", ":").replace("%3a", ":"))
-    };
-    let given = parameter("ip");
+    let given = parameter(request, "ip");
     let ip = given.as_deref().and_then(|ip| ip.parse().ok());
-    let full = parameter("full").as_deref() == Some("true");
-    let (call, rule, mut answer) = Entry::open(&state, request, ip);
+    let full = parameter(request, "full").as_deref() == Some("true");
+    let body = || Some(fixtures::report(ip?, Clock::now())?.body(full));
+    look_up(request, state, About { ip, domain: None }, given.is_some(), body).await
+}
+
+/// A call about a domain.
+async fn domain(request: &Request<Incoming>, state: Arc<Watched<State>>) -> Result<Response<Body>> {
+    let domain = parameter(request, "domain");
+    let body = || domain::answer(domain.as_deref()?, Clock::now());
+    look_up(request, state, About { ip: None, domain: domain.clone() }, domain.is_some(), body).await
+}
+
+fn parameter(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let query = request.uri().query().unwrap_or_default();
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.replace("%3A", ":").replace("%3a", ":"))
+}
+
+/// One call, from its journal entry to its answer. Dropped half-way when the caller leaves.
+async fn look_up(
+    request: &Request<Incoming>,
+    state: Arc<Watched<State>>,
+    about: About,
+    given: bool,
+    body: impl Fn() -> Option<Vec<u8>>,
+) -> Result<Response<Body>> {
+    let (call, rule, mut answer) = Entry::open(&state, request, about);
     time::sleep(rule.delay).await;
     if rule.held {
         state.reach(|state| (state.releases > call.releases).then_some(())).await;
     }
-    if answer == Answer::Report && given.is_none() {
+    if answer == Answer::Report && !given {
         answer = Answer::Raw(200, b"{\"status\":412,\"message\":\"Missing Parameter\"}\n".into());
     }
-    let report = ip.and_then(|ip| fixtures::report(ip, Clock::now()));
-    let Some(report) = report.map(|report| report.body(full)) else {
+    let Some(report) = body() else {
         if answer == Answer::Report {
             answer = Answer::InvalidAddress;
         }
@@ -190,6 +210,12 @@ async fn report(request: &Request<Incoming>, state: Arc<Watched<State>>) -> Resu
         pending::<()>().await;
     }
     call.close(&answer, &report)
+}
+
+/// What a call is about, if it is about anything.
+struct About {
+    ip: Option<IpAddr>,
+    domain: Option<String>,
 }
 
 impl State {
@@ -216,12 +242,12 @@ struct Entry {
 
 impl Entry {
     /// Records the call, and says what is to be done with it.
-    fn open(state: &Arc<Watched<State>>, request: &Request<Incoming>, ip: Option<IpAddr>) -> (Entry, Rule, Answer) {
+    fn open(state: &Arc<Watched<State>>, request: &Request<Incoming>, about: About) -> (Entry, Rule, Answer) {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers: Vec<_> =
             request.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         state.change(|inner| {
-            let rule = inner.rules.take(ip);
+            let rule = inner.rules.take(about.ip, about.domain.as_deref());
             let key_fits = headers.iter().any(|(name, value)| name == "x-api-key" && *value == inner.options.key);
             let crowded = inner.options.concurrency.is_some_and(|limit| inner.in_flight >= limit);
             let answer = match rule.answer.clone() {
@@ -231,7 +257,8 @@ impl Entry {
             };
             inner.calls.push(Call {
                 at: inner.started.elapsed(),
-                ip,
+                ip: about.ip,
+                domain: about.domain,
                 target: request.uri().to_string(),
                 headers,
                 overlapped: inner.in_flight > 0,
@@ -366,7 +393,7 @@ fn call_json(call: &Call) -> Value {
         call.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     json!({
         "at_ms": u64::try_from(call.at.as_millis()).unwrap_or(u64::MAX), "ip": call.ip.map(|ip| ip.to_string()),
-        "target": call.target, "headers": headers, "overlapped": call.overlapped, "outcome": call.outcome,
+        "domain": call.domain, "target": call.target, "headers": headers, "overlapped": call.overlapped, "outcome": call.outcome,
     })
 }
 
