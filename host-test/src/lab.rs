@@ -1,5 +1,7 @@
 //! Everything that an end-to-end test needs, started together: the stand-in, an upstream, and Envoy with the filter.
 
+pub mod shipped;
+
 use crate::{
     client::{Ask, Http2},
     envoy::{

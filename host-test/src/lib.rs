@@ -11,9 +11,11 @@
 pub mod bench;
 pub mod client;
 pub mod command;
+pub mod dns;
 pub mod envoy;
 pub mod fake;
 pub mod flood;
+pub mod hello;
 pub mod lab;
 pub mod tcp;
 pub mod upstream;
