@@ -203,6 +203,7 @@ impl Lab {
             plugin: plugin.into(),
             peers: Peers::ProxyProtocol,
             place: self.place,
+            routes: Vec::new(),
             answers: false,
         };
         let resource = listener.resource(&self.module, &self.environment);
@@ -248,6 +249,7 @@ impl Builder {
             plugin: plugin.into(),
             peers,
             place: Place::Http,
+            routes: Vec::new(),
             answers: false,
         });
         self
@@ -271,6 +273,14 @@ impl Builder {
     pub fn place(mut self, place: Place) -> Builder {
         if let Some(listener) = self.listeners.last_mut() {
             listener.place = place;
+        }
+        self
+    }
+
+    /// Adds a route to the last listener, before the one for everything. It says all but where it leads.
+    pub fn route(mut self, route: Value) -> Builder {
+        if let Some(listener) = self.listeners.last_mut() {
+            listener.routes.push(route);
         }
         self
     }

@@ -39,6 +39,8 @@ pub struct Listener {
     pub peers: Peers,
     /// Where the filter is.
     pub place: Place,
+    /// Routes that come before the one for everything: all of each but where it leads.
+    pub routes: Vec<Value>,
     /// Whether Envoy answers by itself, without an upstream and without an access log: for loads. The answer shows the
     /// tag that an upstream would have got, in [`SEEN_HEADER`].
     pub answers: bool,
@@ -100,20 +102,22 @@ impl Listener {
 
     /// The connection manager: with this HTTP filter, or else with a header made of the filter state.
     fn manager(&self, use_remote_address: bool, trusted_hops: u32, filter: Option<Value>) -> Value {
-        let mut route = json!({"match": {"prefix": "/"}});
+        let mut leads = json!({});
         let mut access_log = json!([]);
         if self.answers {
-            route["direct_response"] = json!({"status": 200, "body": {"inline_string": "ok"}});
-            route["response_headers_to_add"] =
+            leads["direct_response"] = json!({"status": 200, "body": {"inline_string": "ok"}});
+            leads["response_headers_to_add"] =
                 json!([{"header": {"key": SEEN_HEADER, "value": "%REQ(X-CRIMINALIP)%"}}]);
         } else {
-            route["route"] = json!({"cluster": "upstream"});
+            leads["route"] = json!({"cluster": "upstream"});
             access_log = json!([{"name": "stdout", "typed_config": to_stdout(&self.name)}]);
         }
         let mutations = if filter.is_some() { json!([]) } else { json!([header_from_filter_state()]) };
         let router =
             json!({"name": "router", "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))});
         let filters: Vec<_> = filter.into_iter().chain([router]).collect();
+        let everything = json!({"match": {"prefix": "/"}});
+        let routes: Vec<_> = self.routes.iter().chain([&everything]).map(|route| with(route, &leads)).collect();
         let manager = json!({
             "stat_prefix": self.name,
             "codec_type": "AUTO",
@@ -123,7 +127,7 @@ impl Listener {
             "request_timeout": "25s",
             "stream_idle_timeout": "25s",
             "access_log": access_log,
-            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             "early_header_mutation_extensions": mutations,
             "http_filters": filters,
         });
@@ -167,6 +171,15 @@ fn header_from_filter_state() -> Value {
             ],
         })),
     })
+}
+
+/// An object with the keys of another put in.
+fn with(object: &Value, more: &Value) -> Value {
+    let mut object = object.clone();
+    for (key, value) in more.as_object().into_iter().flatten() {
+        object[key] = value.clone();
+    }
+    object
 }
 
 fn to_stdout(listener: &str) -> Value {
