@@ -174,6 +174,21 @@ pub struct Needs {
     pub client: bool,
 }
 
+impl Needs {
+    /// What one of both looks at.
+    #[must_use]
+    pub const fn and(self, other: Needs) -> Needs {
+        Needs {
+            path: self.path || other.path,
+            method: self.method || other.method,
+            host: self.host || other.host,
+            port: self.port || other.port,
+            route: self.route || other.route,
+            client: self.client || other.client,
+        }
+    }
+}
+
 impl Policy {
     /// The verdict on a connection whose peer has this assessment. Total: any input has a verdict. Allocates nothing.
     ///

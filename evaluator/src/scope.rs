@@ -22,6 +22,11 @@ impl Scope {
         Scope { skip: networks(skip), treat_as_public: networks(treat_as_public) }
     }
 
+    /// Adds an address to `treat_as_public`.
+    pub fn treat_as_public(&mut self, ip: IpAddr) {
+        self.treat_as_public.insert(ip.into(), ());
+    }
+
     /// Whether the address is public: `skip` decides first, then `treat_as_public`, then [`special_purpose`].
     pub fn is_public(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

@@ -13,7 +13,7 @@ pub enum Selection {
     All,
     /// Those for which one of these holds.
     Matching(Vec<Criteria>),
-    /// None: peers are looked up only when an event asks for it.
+    /// None: traffic alone makes no peer worth a lookup.
     Events,
 }
 

@@ -14,6 +14,8 @@ pub enum Source {
     Shared,
     /// A look-up just made.
     Api,
+    /// The self-test's own facts.
+    SelfTest,
     /// Nothing is known yet: what the configuration does on a first look.
     FirstLook,
     /// Nothing could be learned: what the configuration does on errors.
@@ -22,16 +24,24 @@ pub enum Source {
 
 impl Source {
     /// Every source.
-    pub const ALL: &[Source] =
-        &[Source::List, Source::Cache, Source::Shared, Source::Api, Source::FirstLook, Source::OnError];
+    pub const ALL: &[Source] = &[
+        Source::List,
+        Source::Cache,
+        Source::Shared,
+        Source::Api,
+        Source::SelfTest,
+        Source::FirstLook,
+        Source::OnError,
+    ];
 
-    /// The stable code: `list`, `cache`, `shared`, `api`, `first_look` or `on_error`.
+    /// The stable code: `list`, `cache`, `shared`, `api`, `self_test`, `first_look` or `on_error`.
     pub const fn code(self) -> &'static str {
         match self {
             Source::List => "list",
             Source::Cache => "cache",
             Source::Shared => "shared",
             Source::Api => "api",
+            Source::SelfTest => "self_test",
             Source::FirstLook => "first_look",
             Source::OnError => "on_error",
         }

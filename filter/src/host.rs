@@ -11,6 +11,13 @@ use gate::{Conflict, Moment, Store, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Status(u32);
 
+impl Status {
+    /// Whether there is no such thing.
+    pub(crate) const fn is_not_found(self) -> bool {
+        self.0 == 1
+    }
+}
+
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "host status {}", self.0)

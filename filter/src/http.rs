@@ -2,12 +2,13 @@
 
 use crate::enforce::{enforce, remove_tag};
 use crate::host::{self, Headers};
-use crate::remote;
 use crate::worker::{self, Worker};
+use crate::{remote, route};
 use evaluator::{Connection, Direction};
-use gate::{Admitted, Consulted, Site, StreamId};
+use gate::{Admitted, Consulted, Remote, Site, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// One request.
@@ -54,12 +55,13 @@ impl Context for Http {
 }
 
 impl Http {
-    fn decide(&self, worker: &mut Worker) -> Action {
+    fn decide(&mut self, worker: &mut Worker) -> Action {
+        self.site = route::site(worker, &self.site);
         let config = &self.site.config;
         let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
         let remote = &remote;
-        let facts = RequestFacts::read(&self.site, port, authority);
-        let mut connection = facts.connection(config.direction, worker);
+        let mut facts = RequestFacts::read(&self.site, port, authority);
+        let connection = facts.connection(config.direction, worker);
         let decision = match worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp()) {
             Consulted::Skip(_) => {
                 remove_tag(config);
@@ -68,18 +70,25 @@ impl Http {
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
                 let now = worker.refresh();
+                facts.complete(&self.site, remote);
+                let connection = facts.connection(config.direction, worker);
                 worker.gate.refresh(&self.site, remote, &connection, now);
                 worker.wake(self.site.root);
                 decision
             }
             Consulted::Unknown => {
                 let proxy = worker.proxy();
-                connection.now = proxy.now.timestamp();
+                facts.complete(&self.site, remote);
+                let connection = facts.connection(config.direction, worker);
                 let admitted = worker.gate.admit(&self.site, self.stream, remote, &connection, proxy);
                 worker.wake(self.site.root);
                 match admitted {
                     Admitted::Held => return Action::Pause,
                     Admitted::Decided(decision) => decision,
+                    Admitted::Skip(_) => {
+                        remove_tag(config);
+                        return Action::Continue;
+                    }
                 }
             }
         };
@@ -88,12 +97,14 @@ impl Http {
     }
 }
 
-/// What the rules ask about the request, read only where one does.
+/// What rules and selection ask about the request, read only where one does.
 struct RequestFacts {
     port: Option<u16>,
     path: Option<Vec<u8>>,
     method: Option<Vec<u8>>,
     host: Option<Vec<u8>>,
+    route: Option<Vec<u8>>,
+    client: Option<IpAddr>,
 }
 
 impl RequestFacts {
@@ -105,6 +116,22 @@ impl RequestFacts {
             path: header(needs.path, ":path"),
             method: header(needs.method, ":method"),
             host: authority.or_else(|| header(needs.host, ":authority")),
+            route: None,
+            client: None,
+        }
+    }
+
+    /// Reads what is needed only where asking Criminal IP comes into question, which it rarely does.
+    fn complete(&mut self, site: &Site, remote: &Remote) {
+        let needs = site.needs_to_ask;
+        if needs.host && self.host.is_none() {
+            self.host = host::header(Headers::Request, ":authority");
+        }
+        if needs.route {
+            self.route = host::property(b"xds\0route_name").ok().filter(|name| !name.is_empty());
+        }
+        if needs.client {
+            self.client = remote::client(site, remote);
         }
     }
 
@@ -114,6 +141,8 @@ impl RequestFacts {
             path: self.path.as_deref(),
             method: self.method.as_deref(),
             host: self.host.as_deref(),
+            route: self.route.as_deref(),
+            client: self.client,
             ..Connection::new(direction, worker.now.timestamp())
         }
     }

@@ -21,6 +21,7 @@ mod http;
 mod network;
 mod remote;
 mod root;
+mod route;
 mod worker;
 
 use proxy_wasm::types::LogLevel;

@@ -52,8 +52,11 @@ impl Network {
         let remote::Found { remote, port, .. } = remote::of_connection(&self.site, &mut worker.gate);
         let proxy = worker.proxy();
         let now = proxy.now.timestamp();
-        let host = remote.host.as_deref().map(str::as_bytes);
-        let connection = Connection { port, host, ..Connection::new(config.direction, now) };
+        let needs = self.site.needs_to_ask;
+        let server = if remote.host.is_none() && needs.host { remote::server_name() } else { None };
+        let host = remote.host.as_deref().map(str::as_bytes).or(server.as_deref());
+        let client = needs.client.then(|| remote::client(&self.site, &remote)).flatten();
+        let connection = Connection { port, host, client, ..Connection::new(config.direction, now) };
         let decision = match worker.gate.consult(&self.site, &remote, &connection, now) {
             Consulted::Skip(_) => return Action::Continue,
             Consulted::Decided(decision) => decision,
@@ -71,12 +74,16 @@ impl Network {
                         return Action::Pause;
                     }
                     Admitted::Decided(decision) => decision,
+                    Admitted::Skip(_) => {
+                        worker.gate.watch(&self.site, self.stream, &remote, &connection, None);
+                        return Action::Continue;
+                    }
                 }
             }
         };
         let refused = enforce(worker, &self.site, &remote, &decision, false);
         if !refused {
-            worker.gate.watch(&self.site, self.stream, &remote, &connection, &decision);
+            worker.gate.watch(&self.site, self.stream, &remote, &connection, Some(&decision));
         }
         if refused { Action::Pause } else { Action::Continue }
     }

@@ -3,6 +3,7 @@
 use crate::host::{self, Headers};
 use evaluator::{Direction, Host, Peer, parse_host, parse_peer};
 use gate::{Destination, Gate, Remote, Site};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// The other end of a request, and what was read to find it.
@@ -32,9 +33,7 @@ pub(crate) fn of_request(site: &Site, gate: &mut Gate) -> Found {
 pub(crate) fn of_connection(site: &Site, gate: &mut Gate) -> Found {
     let mut found = Found::by_address(site);
     if site.config.reads_host() {
-        // Empty where the client names none.
-        let server = host::property(b"connection\0requested_server_name").unwrap_or_default();
-        if !server.is_empty() {
+        if let Some(server) = server_name() {
             found.add_name(&server, site, gate);
         }
         if found.port.is_none() && site.needs.port {
@@ -42,6 +41,19 @@ pub(crate) fn of_connection(site: &Site, gate: &mut Gate) -> Found {
         }
     }
     found
+}
+
+/// The server that the client of the current connection names, where it names one and the proxy looks.
+pub(crate) fn server_name() -> Option<Vec<u8>> {
+    host::property(b"connection\0requested_server_name").ok().filter(|name| !name.is_empty())
+}
+
+/// The address of the client of the current request or connection.
+pub(crate) fn client(site: &Site, remote: &Remote) -> Option<IpAddr> {
+    match site.config.direction {
+        Direction::Ingress => remote.address,
+        Direction::Egress => address(b"source\0address").map(|client| client.ip),
+    }
 }
 
 impl Found {

@@ -9,6 +9,7 @@ mod json;
 mod keys;
 mod mistake;
 mod networks;
+mod route;
 mod rules;
 #[cfg(test)]
 mod schema;
@@ -19,14 +20,16 @@ mod tests;
 mod text;
 
 pub use mistake::{Mistake, MistakeKind};
+pub use route::Metadata;
 pub use secret::Secret;
 
 use crate::{Decision, ListEntry, Remote};
-use evaluator::{Action, Class, Direction, HostList, HostScope, List, Policy, Profile, Scope, Timestamp};
+use evaluator::{Action, Class, Direction, HostList, HostScope, List, Policy, Profile, Scope, Selection, Timestamp};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one listener's filter is told to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// What is judged, which is also where the filter is to be placed.
     pub role: Role,
@@ -57,13 +60,17 @@ pub struct Config {
     /// What is looked up.
     pub select: Select,
     /// Which addresses and hosts are decided without evidence.
-    pub lists: Lists,
+    pub lists: Arc<Lists>,
     /// Where a verdict is written for others to read.
     pub tag: TagPlaces,
     /// What a denied client reads.
     pub deny: DenyReply,
     /// Which decisions are logged.
     pub log: LogLevel,
+    /// The name in the metadata of routes under which they may change some of this, [`Config::for_route`].
+    pub route_metadata: Option<Box<str>>,
+    /// Whether [`SELF_TEST`](crate::SELF_TEST) is a public address that is malicious.
+    pub self_test: bool,
 }
 
 impl Config {
@@ -171,7 +178,7 @@ impl Fallback {
 }
 
 /// How Criminal IP is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Api {
     /// The proxy's cluster that leads to the API, 1 to 255 characters.
     pub cluster: Box<str>,
@@ -201,7 +208,7 @@ pub struct Budget {
 }
 
 /// Where the API key comes from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// From the environment variable of this name.
     Environment(Box<str>),
@@ -270,8 +277,10 @@ pub enum Destination {
 }
 
 /// What is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Select {
+    /// The connections whose peers are.
+    pub connections: Selection,
     /// Whether domains are, on egress.
     pub domains: bool,
 }

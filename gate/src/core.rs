@@ -17,6 +17,9 @@ use evaluator::{AnswerError, Connection, Source, Timestamp};
 use std::rc::Rc;
 use std::time::Duration;
 
+use routes::Routes;
+pub use self_test::SELF_TEST;
+
 /// The decision core of one worker.
 pub struct Gate {
     worker: WorkerId,
@@ -27,6 +30,7 @@ pub struct Gate {
     wanted: WantedList,
     waiters: Waiters,
     connections: Connections,
+    routes: Routes,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -56,6 +60,7 @@ impl Gate {
             wanted: WantedList::default(),
             waiters: Waiters::default(),
             connections: Connections::default(),
+            routes: Routes::default(),
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
@@ -89,14 +94,18 @@ impl Gate {
         while let Some(peer) = self.due(Some(root), now) {
             let wanted = self.wanted.get(peer)?;
             let (site, subject) = (Rc::clone(&wanted.site), wanted.subject.clone());
+            let (priority, since) = (wanted.priority, wanted.since);
+            if self.answer_self_test(&site.config, peer, proxy, effects) {
+                continue;
+            }
             let api = &site.config.api;
             let lost_at = now.after(api.timeout).after(LOST_AFTER);
             let ask = Ask {
                 worker: self.worker,
                 queue,
                 peer,
-                priority: wanted.priority,
-                since: wanted.since,
+                priority,
+                since,
                 lanes: api.concurrency,
                 budget: api.budget,
                 until: lost_at,
@@ -209,6 +218,7 @@ impl Gate {
         let staying = open.chain(waiting).filter(|(_, site)| site.root != root);
         let heirs = staying.map(|(peer, site)| (peer, Rc::clone(site))).collect();
         self.wanted.retire(root, &heirs);
+        self.routes.retire(root);
         self.wanted.has_in_flight(root)
     }
 
@@ -298,5 +308,8 @@ mod judge;
 mod late;
 mod measure;
 mod release;
+mod routes;
+mod select;
+mod self_test;
 #[cfg(test)]
 mod tests;

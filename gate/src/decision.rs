@@ -48,17 +48,20 @@ pub enum Skip {
     NotPublic,
     /// The proxy gave no address that could be read: a Unix socket, for example.
     NoAddress,
+    /// Nothing is known about the peer, and `select` says that the connection is not worth a lookup.
+    NotSelected,
 }
 
 impl Skip {
     /// Every reason to skip.
-    pub const ALL: [Skip; 2] = [Skip::NotPublic, Skip::NoAddress];
+    pub const ALL: [Skip; 3] = [Skip::NotPublic, Skip::NoAddress, Skip::NotSelected];
 
     /// The stable code, as metrics write it.
     pub const fn code(self) -> &'static str {
         match self {
             Skip::NotPublic => "not_public",
             Skip::NoAddress => "no_address",
+            Skip::NotSelected => "not_selected",
         }
     }
 }

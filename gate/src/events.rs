@@ -20,15 +20,22 @@ pub struct Site {
     pub root: RootId,
     /// What the operator wrote.
     pub config: Config,
-    /// What its rules look at.
+    /// What its rules look at, and the port where its selection does.
     pub needs: Needs,
+    /// What its rules and its selection look at, for [`Gate::admit`](crate::Gate::admit) and
+    /// [`Gate::refresh`](crate::Gate::refresh).
+    pub needs_to_ask: Needs,
 }
 
 impl Site {
     /// A configuration loaded by this root.
     pub fn new(root: RootId, config: Config) -> Site {
         let needs = config.policy.needs();
-        Site { root, config, needs }
+        let selection = config.select.connections.needs();
+        let needs_to_ask = needs.and(selection);
+        // It is read together with the address.
+        let needs = Needs { port: needs_to_ask.port, ..needs };
+        Site { root, config, needs, needs_to_ask }
     }
 }
 
@@ -61,6 +68,8 @@ pub enum Admitted {
     Held,
     /// It does not wait.
     Decided(Decision<'static>),
+    /// Nothing is known about its peer, and it is not worth a lookup.
+    Skip(Skip),
 }
 
 /// A stream whose wait is over, or a connection that passed and is now denied.

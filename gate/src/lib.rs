@@ -37,13 +37,13 @@ mod table;
 mod waiter;
 mod wanted;
 
-pub use crate::core::Gate;
+pub use crate::core::{Gate, SELF_TEST};
 pub use config::*;
 pub use decision::{Decision, ListEntry, Reason, Skip};
 pub use events::{Admitted, Answer, Consulted, Effects, Lookup, Proxy, Release, RootId, Site, StreamId};
 pub use ledger::{Halt, Priority, Status, WorkerId};
 pub use lookup::{LookupError, LookupId};
-pub use metrics::{Counter, Found, Gauge, Histogram, Metric, Sample};
+pub use metrics::{Counter, Found, Gauge, Histogram, Metric, RouteMetadata, Sample};
 pub use moment::Moment;
 pub use remote::Remote;
 pub use reply::{Format, body};

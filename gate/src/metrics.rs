@@ -6,7 +6,7 @@ mod gauge;
 mod histogram;
 
 pub(crate) use counter::Counters;
-pub use counter::{Counter, Found};
+pub use counter::{Counter, Found, RouteMetadata};
 pub use gauge::Gauge;
 pub(crate) use gauge::Gauges;
 pub use histogram::Histogram;

@@ -37,17 +37,19 @@ fn the_key_is_in_no_mistake_and_in_no_dump() {
     assert_eq!(number.len(), 1);
 }
 
-/// Every block of this kind in the documentation.
-fn blocks(kind: &str) -> Vec<&'static str> {
-    let documentation = include_str!("../../docs/configuration.md");
+const PAGE: &str = include_str!("../../docs/configuration.md");
+
+/// Every block of this kind in a page of the documentation.
+fn blocks(page: &'static str, kind: &str) -> Vec<&'static str> {
     let fence = format!("\n```{kind}\n");
-    documentation.split(&*fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    page.split(&*fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
 #[test]
 fn the_examples_in_the_documentation_are_right() {
-    let examples = blocks("json");
-    assert!(examples.len() >= 2);
+    let selection = blocks(include_str!("../../docs/selection.md"), "json");
+    let examples = [blocks(PAGE, "json"), selection].concat();
+    assert!(examples.len() >= 8);
     for example in examples {
         if let Err(mistakes) = Config::parse(example.as_bytes()) {
             panic!("{mistakes:?}\n{example}");
@@ -57,7 +59,7 @@ fn the_examples_in_the_documentation_are_right() {
 
 #[test]
 fn the_documentation_shows_the_mistakes_of_its_wrong_example() {
-    let (wrong, shown) = (blocks("json wrong"), blocks("text"));
+    let (wrong, shown) = (blocks(PAGE, "json wrong"), blocks(PAGE, "text"));
     let lines: Vec<String> =
         Config::parse(wrong[0].as_bytes()).unwrap_err().iter().map(|mistake| mistake.to_string()).collect();
     assert_eq!(shown[0].lines().collect::<Vec<_>>(), lines);

@@ -7,12 +7,14 @@ use super::mistake::{At, MistakeKind, Mistakes};
 use super::networks::{lists, scope};
 use super::rules::{DIRECTION, policy};
 use super::select::select;
-use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, STATE_NAME, VARIABLE};
+use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
 use super::{
     Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role,
     TagPlaces, Ttl,
 };
+use crate::SELF_TEST;
 use evaluator::{Direction, Profile};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The form of the whole document.
@@ -50,12 +52,13 @@ fn start(bytes: &[u8]) -> String {
     format!("line {line} column {column}")
 }
 
-const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny", Fallback::Deny)]);
+pub(super) const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
+pub(super) const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny", Fallback::Deny)]);
+pub(super) const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
 
 fn config(keys: &mut Keys<'_>) -> Option<Config> {
     const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network)]);
     const DESTINATION: Choice<Destination> = Choice(&[("address", Destination::Address), ("name", Destination::Name)]);
-    const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
     const LOG: Choice<LogLevel> =
         Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
     let role = keys.or("role", ROLE, "http");
@@ -73,9 +76,11 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
     let tag = keys.section("tag", tag);
     let deny = keys.section("deny", deny);
     let log = keys.or("log", LOG, "denials");
+    let route_metadata = keys.or("route_metadata", OrNull(NAMESPACE), Json::Null);
+    let self_test = keys.or("self_test", Flag, false);
     if direction == Some(Direction::Ingress)
         && (destination == Some(Destination::Name)
-            || select.is_some_and(|select| select.domains)
+            || select.as_ref().is_some_and(|select| select.domains)
             || lists.as_ref().is_some_and(|lists| !lists.allow_hosts.is_empty() || !lists.deny_hosts.is_empty()))
     {
         let (at, mistakes) = keys.parts();
@@ -83,7 +88,10 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
                        \"direction\": \"egress\"";
         mistakes.note(at, MistakeKind::Conflict, message.into());
     }
-    let (direction, policy, (scope, host_scope)) = (direction?, policy?, scope?);
+    let (direction, policy, (mut scope, host_scope), self_test) = (direction?, policy?, scope?, self_test?);
+    if self_test {
+        scope.treat_as_public(SELF_TEST);
+    }
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
     Some(Config {
         role: role?,
@@ -100,10 +108,12 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
         scope,
         host_scope,
         select: select?,
-        lists: lists?,
+        lists: Arc::new(lists?),
         tag: tag?,
         deny: deny?,
         log: log?,
+        route_metadata: route_metadata?,
+        self_test,
     })
 }
 
@@ -147,7 +157,6 @@ fn budget(keys: &mut Keys<'_>) -> Option<Budget> {
 }
 
 fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {
-    const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
     let hold = keys.or("hold", HOLD, "750ms");
     let then = keys.or("then", FALLBACK, "allow");
     let max_held = keys.or("max_held", Whole { least: 1, most: 65_536 }, 256);

@@ -58,6 +58,14 @@ pub struct Mistake {
     pub message: String,
 }
 
+impl Mistake {
+    /// The metadata of a route that the proxy cannot hand over.
+    pub fn unreadable() -> Mistake {
+        let message = "the proxy cannot hand it over; every value must be a string, and none null".into();
+        Mistake { path: String::new(), kind: MistakeKind::WrongType, message }
+    }
+}
+
 impl fmt::Display for Mistake {
     /// One line: `api.timeout: ... [malformed]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

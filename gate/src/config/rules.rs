@@ -13,6 +13,14 @@ use std::time::Duration;
 pub(super) const DIRECTION: Choice<Direction> =
     Choice(&[("ingress", Direction::Ingress), ("egress", Direction::Egress)]);
 
+/// The name of a profile, or `none`.
+pub(super) const PROFILE: Choice<Option<Profile>> = Choice(&[
+    ("pipeline", Some(Profile::Pipeline)),
+    ("ingress", Some(Profile::Ingress)),
+    ("egress", Some(Profile::Egress)),
+    ("none", None),
+]);
+
 /// The policy as it is written: the profile that follows the rules, if one is named, and the rules.
 pub(super) struct WrittenPolicy {
     /// `None` where the direction chooses, `Some(None)` where there is none.
@@ -31,12 +39,6 @@ impl WrittenPolicy {
 }
 
 pub(super) fn policy(keys: &mut Keys<'_>) -> Option<WrittenPolicy> {
-    const PROFILE: Choice<Option<Profile>> = Choice(&[
-        ("pipeline", Some(Profile::Pipeline)),
-        ("ingress", Some(Profile::Ingress)),
-        ("egress", Some(Profile::Egress)),
-        ("none", None),
-    ]);
     let profile = keys.optional("profile", OrNull(PROFILE)).map(Option::flatten);
     let rules = Many { most: 1000, identity: Some(name), ..any_number_of(Section(rule)) };
     let rules = keys.or("rules", rules, Json::Array(Vec::new()));

@@ -232,6 +232,27 @@ pub(super) const STATE_NAME: Text<Box<str>> = Text {
     },
 };
 
+/// A name in the metadata of routes.
+pub(super) const NAMESPACE: Text<Box<str>> = Text {
+    what: "name in the metadata of routes",
+    longest: 64,
+    example: "criminalip",
+    secret: false,
+    read: |text| {
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        checked(text, fits, "it has letters, digits, _, - and . only")
+    },
+};
+
+/// The name of a route.
+pub(super) const ROUTE_NAME: Text<Box<str>> = Text {
+    what: "route name",
+    longest: 255,
+    example: "admin",
+    secret: false,
+    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
+};
+
 /// The start of a path.
 pub(super) const PATH_PREFIX: Text<String> = Text {
     what: "start of a path",

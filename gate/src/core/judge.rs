@@ -3,6 +3,7 @@
 //! Up to two are judged for one stream: an address, and the domain that the client called it by. The worse verdict counts,
 //! and one denial is enough: nothing is asked that could only confirm it.
 
+use super::self_test::is_self_test;
 use super::{Gate, decide};
 use crate::cache::{Freshness, Remembered};
 use crate::waiter::{OwnedConnection, Pending, Waiter};
@@ -47,8 +48,12 @@ impl Gate {
         Consulted::Decided(decision)
     }
 
-    /// Sees to it that those whose facts are stale are looked up, when there is nothing more urgent.
+    /// Sees to it that those whose facts are stale are looked up, when there is nothing more urgent, if the connection is
+    /// worth it. `connection` is all that [`Site::needs_to_ask`].
     pub fn refresh(&mut self, site: &Rc<Site>, remote: &Remote, connection: &Connection<'_>, now: Moment) {
+        if !self.selects(site, remote, connection) {
+            return;
+        }
         for id in self.judged(&site.config, remote, now.timestamp()).into_iter().flatten() {
             let recalled = self.recall(&site.config, id, connection, now.timestamp());
             if recalled.is_some_and(|(_, freshness)| freshness == Freshness::Stale) {
@@ -58,8 +63,8 @@ impl Gate {
     }
 
     /// Takes in a stream about whose peer this worker does not know enough: asks the other workers' memory; else sees to it
-    /// that the peer is looked up, and holds the stream if there is room and the configuration says so. All streams that
-    /// wait for one peer, on all workers, share one lookup.
+    /// that the peer is looked up if the connection is worth it, and holds the stream if there is room and the configuration says so. All streams that
+    /// wait for one peer, on all workers, share one lookup. `connection` is all that [`Site::needs_to_ask`].
     pub fn admit(
         &mut self,
         site: &Rc<Site>,
@@ -84,7 +89,15 @@ impl Gate {
             return Admitted::Decided(self.count(config, decision));
         }
         self.counters.add(Counter::Cache(Found::Miss));
+        if !self.selects(site, remote, connection) {
+            // What is known about one of two is better than nothing.
+            return match known.decision {
+                Some(decision) => Admitted::Decided(self.count(config, decision)),
+                None => Admitted::Skip(self.skip(Skip::NotSelected)),
+            };
+        }
         let halted = ledger::status(proxy.store, config.api.budget, proxy.now).halted;
+        let halted = halted.filter(|_| !pending.iter().any(|id| is_self_test(config, id)));
         let refusal = if let Some((halt, _)) = halted {
             Some(Reason::Halted(halt))
         } else if !self.want_all(site, pending, remote, proxy.now) {
@@ -159,7 +172,7 @@ impl Gate {
             return None;
         }
         self.remember(id, fact, Source::Shared);
-        if freshness == Freshness::Stale {
+        if freshness == Freshness::Stale && self.selects(site, remote, connection) {
             self.want(site, id, remote, Priority::Refresh, proxy.now);
         }
         Some((decision, freshness))

@@ -9,7 +9,8 @@ use evaluator::{Action, Connection, Source, Timestamp};
 use std::rc::Rc;
 
 impl Gate {
-    /// Takes note of a connection that passes, as [`Gate::consult`] or [`Gate::admit`] decided: should anything be
+    /// Takes note of a connection that passes, as [`Gate::consult`] or [`Gate::admit`] decided, or because it was not
+    /// selected, which is no decision: should anything be
     /// learned about its peer that denies it, a late [`Release`] will name it, at most once and never after it
     /// [`leaves`](Gate::leave). What a list let pass stays as it is. Connections that were held are noted without this.
     pub fn watch(
@@ -18,9 +19,10 @@ impl Gate {
         stream: StreamId,
         remote: &Remote,
         connection: &Connection<'_>,
-        decision: &Decision<'_>,
+        decision: Option<&Decision<'_>>,
     ) {
-        let settled = decision.source == Source::List || decision.verdict.action == Action::Deny;
+        let settled =
+            decision.is_some_and(|decision| decision.source == Source::List || decision.verdict.action == Action::Deny);
         if !settled {
             self.watch_open(site, stream, remote, OwnedConnection::from(connection), connection.now);
         }

@@ -466,4 +466,7 @@ proptest! {
 mod connections;
 mod domains;
 mod metrics;
+mod routes;
+mod selection;
+mod self_test;
 mod workers;

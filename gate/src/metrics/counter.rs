@@ -28,6 +28,8 @@ pub enum Counter {
     Late(Mode),
     /// `criminalip_unwatched_total`: connections that passed for good, since too many others were watched.
     Unwatched,
+    /// `criminalip_route_metadata_total`: what became of metadata of routes.
+    RouteMetadata(RouteMetadata),
 }
 
 impl Counter {
@@ -51,6 +53,7 @@ impl Counter {
             Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
             Counter::Late(mode) => format!("criminalip_late_denials_total;mode={}", mode.name()),
             Counter::Unwatched => "criminalip_unwatched_total".into(),
+            Counter::RouteMetadata(result) => format!("criminalip_route_metadata_total;result={}", result.code()),
         }
     }
 
@@ -72,6 +75,7 @@ impl Counter {
             .chain(Skip::ALL.map(Counter::Skipped))
             .chain(modes.map(Counter::Late))
             .chain([Counter::Unwatched])
+            .chain(RouteMetadata::ALL.map(Counter::RouteMetadata))
     }
 }
 
@@ -97,6 +101,26 @@ impl Found {
             Found::Stale => "stale",
             Found::Shared => "shared",
             Found::Miss => "miss",
+        }
+    }
+}
+
+/// What became of metadata of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteMetadata {
+    /// Values were read that were not remembered.
+    Read,
+    /// A request had wrong ones, so that the configuration's own counted.
+    Refused,
+}
+
+impl RouteMetadata {
+    pub(super) const ALL: [RouteMetadata; 2] = [RouteMetadata::Read, RouteMetadata::Refused];
+
+    const fn code(self) -> &'static str {
+        match self {
+            RouteMetadata::Read => "read",
+            RouteMetadata::Refused => "refused",
         }
     }
 }

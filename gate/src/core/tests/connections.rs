@@ -25,10 +25,14 @@ impl World {
             Consulted::Unknown => match self.gate.admit(site, stream, remote, &connection, proxy) {
                 Admitted::Held => return None,
                 Admitted::Decided(decision) => decision,
+                Admitted::Skip(_) => {
+                    self.gate.watch(site, stream, remote, &connection, None);
+                    return None;
+                }
             },
         };
         if !decision.refuses(site.config.mode) {
-            self.gate.watch(site, stream, remote, &connection, &decision);
+            self.gate.watch(site, stream, remote, &connection, Some(&decision));
         }
         Some(Decision { entry: None, ..decision })
     }
@@ -281,4 +285,16 @@ proptest! {
             prop_assert_eq!(world.gate.held(), held.len());
         }
     }
+}
+
+#[test]
+fn a_connection_that_was_not_selected_is_denied_late_when_another_makes_its_peer_known() {
+    let site = network(1, r#", "select": {"mode": "events"}"#);
+    let mut world = World::with(Rc::clone(&site));
+    assert_eq!(world.connect(&site, 1, TOR), None);
+    assert!(world.next().is_none() && world.gate.held() == 0);
+    let all = network(1, "");
+    let lookup = world.pass_unknown(&all, 2, TOR);
+    let released = world.answer_and_sweep(&lookup, Ok(world.bad()));
+    assert_eq!(summary(&released), [(1, Action::Deny, true), (2, Action::Deny, true)]);
 }

@@ -62,6 +62,7 @@ impl Fleet {
         let proxy = Proxy { now: self.now, store: &self.store };
         match gate.admit(&self.site, stream, &peer.into(), &connection, proxy) {
             Admitted::Decided(decision) => Some(decision),
+            Admitted::Skip(skip) => panic!("{skip:?}"),
             Admitted::Held => {
                 self.held.insert((worker, stream));
                 None
