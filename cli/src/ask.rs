@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(value_parser = BaseUrl::parse)]
     api: BaseUrl,
     /// How long one answer may take
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = crate::check::parse_duration)]
     timeout: Duration,
     /// Where reports are kept for as long as their class lets them count [default: portcullis in the user's cache folder]
     #[arg(long, value_name = "FOLDER")]
@@ -42,16 +42,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "cache")]
     no_cache: bool,
     /// Ask about addresses in this network although it is not public; may be repeated
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", value_parser = crate::check::parse_network)]
     pub(crate) treat_as_public: Vec<IpNet>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match evaluator::parse_duration(text) {
-        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
-        Ok(_) => Err("at least 1ms".into()),
-        Err(error) => Err(format!("{error}; right would be 20s")),
-    }
 }
 
 /// Whoever wants facts asks here. Threads share it.

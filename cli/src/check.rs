@@ -13,11 +13,12 @@ use anyhow::{Context, anyhow};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use evaluator::{Connection, Direction, Profile, Scope, Timestamp, special_purpose};
 use gate::LookupError;
+use ipnet::IpNet;
 use show::{Outcome, Subject};
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What to judge, and by what.
 #[derive(clap::Args)]
@@ -175,8 +176,23 @@ fn parse_ip(text: &str) -> Result<IpAddr, &'static str> {
     text.parse().map_err(|_| "not an IP address; right would be 203.0.113.9 or 2001:db8::9")
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text).ok_or("not a time; right would be 2026-03-30 or 2026-03-30T09:00:00Z")
+}
+
+/// Reads `20s`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match evaluator::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
+        Ok(_) => Err("at least 1ms".into()),
+        Err(error) => Err(format!("{error}; right would be 20s")),
+    }
+}
+
+/// Reads a network, or an address, which is a network of one.
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
+    network.map_err(|_| "not a network; right would be 10.0.0.0/8, 10.1.2.3 or 2001:db8::/32")
 }
 
 pub(crate) fn profiles() -> impl TypedValueParser<Value = Profile> {

@@ -21,6 +21,19 @@ Examples:
       Many addresses, for 50 credits at most; the same line again goes on where this one ended
 ";
 
+/// For `backtrack`.
+pub(crate) const BACKTRACK: &str = "\
+Examples:
+  portcullis backtrack --log conn.log --format zeek --at 2026-03-30T09:00:00Z --source 10.1.2.3
+      Whom 10.1.2.3 talked to in the five minutes before the alert
+  portcullis backtrack --log traffic.log.gz --format fortinet --at 2026-03-30T09:00:00Z --window 15m \\
+      --export nftables=block.nft --export stix=alert.json
+      Block what is found, and tell others
+  zcat access.json.gz | portcullis backtrack --log - --format envoy-json --at 2026-03-30T09:00:00Z \\
+      --profile ingress --credits 20
+      Clients instead of destinations, for 20 credits at most
+";
+
 /// For `lint`.
 pub(crate) const LINT: &str = "\
 Examples:

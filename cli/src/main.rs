@@ -7,13 +7,16 @@
 )]
 
 mod ask;
+mod backtrack;
 mod check;
 mod document;
 mod exit;
 mod explain;
+mod export;
 mod help;
 mod judge;
 mod lint;
+mod logs;
 mod manual;
 mod term;
 
@@ -39,6 +42,9 @@ enum Command {
     /// Judge addresses by what Criminal IP knows about them
     #[command(after_help = help::with_exit_codes(help::CHECK))]
     Check(Box<check::Args>),
+    /// Look back from an alert: whom a log shows talking just before, what they are, and how to block them
+    #[command(after_help = help::with_exit_codes(help::BACKTRACK))]
+    Backtrack(Box<backtrack::Args>),
     /// Find the mistakes in a configuration, and what is unwise
     #[command(after_help = help::with_exit_codes(help::LINT))]
     Lint(lint::Args),
@@ -64,6 +70,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Backtrack(args) => backtrack::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => term::print(SCHEMA).map(|()| Exit::Done).map_err(Into::into),

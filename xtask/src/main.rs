@@ -7,6 +7,7 @@
 
 mod bench;
 mod command;
+mod consumers;
 mod demo;
 mod envoy;
 mod flood;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::step::Steps;
-use crate::{envoy, fuzz, module, toolchain};
+use crate::{consumers, envoy, fuzz, module, toolchain};
 
 /// How long each fuzz target runs here.
 const FUZZ_SECONDS: u32 = 10;
@@ -60,6 +60,7 @@ pub(crate) fn run(fast: bool) -> Result<()> {
         steps.skip("end to end", "--fast");
     } else {
         let envoy = steps.run("envoy", "`--fast` leaves out what needs an Envoy", envoy::find)?;
+        steps.run("consumers of exports", "`--fast` leaves them out", || exports(&envoy))?;
         steps.run("end to end", "", || end_to_end(&envoy, &module))?;
     }
     steps.run("fuzz", fuzz::HINT, || fuzz::targets(FUZZ_SECONDS))?;
@@ -89,6 +90,16 @@ fn documentation() -> Result<()> {
     let filter = ["doc", "--no-deps", "--package", "filter", "--target", toolchain::MODULE, "--document-private-items"];
     run_command(cargo(["doc", "--no-deps", "--workspace", "--exclude", "filter"]).env("RUSTDOCFLAGS", deny))?;
     run_command(cargo(filter).env("RUSTDOCFLAGS", deny_inside))
+}
+
+/// What the command exports, shown to those it is for.
+fn exports(envoy: &Path) -> Result<()> {
+    let complete = consumers::install()?;
+    let mut test = cargo(["test", "--package", "host-test", "--test", "cli_exports"]);
+    if complete {
+        test.env("PORTCULLIS_CONSUMERS", "all");
+    }
+    run_command(test.env("ENVOY", envoy))
 }
 
 /// In a real Envoy, the demo included. Never with the real API: a test spends no credits.
