@@ -25,6 +25,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct List {
     entries: Networks<Entry>,
+    expiries: Expiries,
 }
 
 impl List {
@@ -34,6 +35,7 @@ impl List {
     /// [`Duplicate`] names the first network that is there twice.
     pub fn new(entries: Vec<Entry>) -> Result<List, Duplicate> {
         let mut networks = Networks::default();
+        let expiries = Expiries::new(entries.iter().filter_map(|entry| entry.until));
         for mut entry in entries {
             entry.net = canonical(entry.net);
             let net = entry.net;
@@ -41,12 +43,17 @@ impl List {
                 return Err(Duplicate { net });
             }
         }
-        Ok(List { entries: networks })
+        Ok(List { entries: networks, expiries })
     }
 
     /// The entry with the longest prefix around this address, among those that count at `now`.
     pub fn find(&self, ip: IpAddr, now: Timestamp) -> Option<&Entry> {
         self.entries.longest(ip, |entry| entry.until.is_none_or(|until| now < until))
+    }
+
+    /// When the next entry stops counting: later than `now`.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expiries.next(now)
     }
 
     /// How many entries the list has, expired ones included.
@@ -57,6 +64,28 @@ impl List {
     /// Whether the list has no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.len() == 0
+    }
+}
+
+/// When the entries of a list stop counting, sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expiries(Vec<Timestamp>);
+
+impl Expiries {
+    pub(crate) fn new(expiries: impl Iterator<Item = Timestamp>) -> Expiries {
+        let mut expiries: Vec<Timestamp> = expiries.collect();
+        expiries.sort_unstable();
+        Expiries(expiries)
+    }
+
+    pub(crate) fn add(&mut self, expiry: Option<Timestamp>) {
+        let Some(expiry) = expiry else { return };
+        self.0.insert(self.0.partition_point(|other| *other <= expiry), expiry);
+    }
+
+    /// The first that is later than `now`.
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        self.0.get(self.0.partition_point(|expiry| *expiry <= now)).copied()
     }
 }
 
@@ -179,6 +208,21 @@ mod tests {
             let found = list.find(ip.parse().unwrap(), at(now)).and_then(|entry| entry.reason.as_deref());
             assert_eq!(found, reason, "{ip} at {now}");
         }
+    }
+
+    #[test]
+    fn the_next_expiry_is_the_first_that_is_still_to_come() {
+        let list = List::new(vec![
+            entry("8.8.8.8/32", Some(300)),
+            entry("9.9.9.9/32", None),
+            entry("1.1.1.1/32", Some(100)),
+            entry("2001:db8::/32", Some(100)),
+        ])
+        .unwrap();
+        for (now, next) in [(0, Some(100)), (99, Some(100)), (100, Some(300)), (299, Some(300)), (300, None)] {
+            assert_eq!(list.next_expiry(at(now)), next.map(at), "{now}");
+        }
+        assert_eq!(List::default().next_expiry(at(0)), None);
     }
 
     #[test]

@@ -178,7 +178,8 @@ impl Root {
                 worker.wake(root);
                 return SHORTEST_TICK;
             }
-            worker.gate.next_event().map_or(LONGEST_TICK, |next| {
+            let expiry = self.loaded.as_ref().and_then(|loaded| loaded.site.next_expiry(proxy.now));
+            worker.gate.next_event().into_iter().chain(expiry).min().map_or(LONGEST_TICK, |next| {
                 u64::try_from(proxy.now.until(next).as_millis())
                     .unwrap_or(LONGEST_TICK)
                     .clamp(SHORTEST_TICK, LONGEST_TICK)

@@ -1,6 +1,8 @@
 //! What goes into a gate and what comes out: streams, roots, answers; decisions, lookups, releases.
 
-use crate::{Config, Decision, Histogram, LookupError, LookupId, Moment, Remote, Skip, Store, Subject, SubjectId};
+use crate::{
+    Config, Decision, Histogram, Lists, LookupError, LookupId, Moment, Remote, Skip, Store, Subject, SubjectId,
+};
 use evaluator::{Assessment, Needs};
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,6 +38,15 @@ impl Site {
         // It is read together with the address.
         let needs = Needs { port: needs_to_ask.port, ..needs };
         Site { root, config, needs, needs_to_ask }
+    }
+
+    /// When the next entry of its lists stops counting, so that the warm path, which does not look at the clock, is told the
+    /// time then.
+    pub fn next_expiry(&self, now: Moment) -> Option<Moment> {
+        let (Lists { allow, allow_hosts, deny, deny_hosts, .. }, now) = (&*self.config.lists, now.timestamp());
+        let networks = [allow, deny].into_iter().filter_map(|list| list.next_expiry(now));
+        let hosts = [allow_hosts, deny_hosts].into_iter().filter_map(|list| list.next_expiry(now));
+        networks.chain(hosts).min().map(Moment::from)
     }
 }
 

@@ -66,5 +66,12 @@ impl Moment {
     }
 }
 
+impl From<Timestamp> for Moment {
+    /// The start of this second.
+    fn from(timestamp: Timestamp) -> Moment {
+        Moment(u64::from(timestamp.unix()).saturating_mul(1000))
+    }
+}
+
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;

@@ -2,6 +2,7 @@
 
 use super::{Host, is_internal, parse_host};
 use crate::Timestamp;
+use crate::list::Expiries;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::fmt;
 
@@ -24,6 +25,7 @@ pub struct HostList {
     exact: BTreeMap<Box<str>, HostEntry>,
     /// By the domain that hosts are below.
     below: BTreeMap<Box<str>, HostEntry>,
+    expiries: Expiries,
 }
 
 impl HostList {
@@ -32,10 +34,11 @@ impl HostList {
     /// # Errors
     /// [`RepeatedHost`] names the first host that is there twice, or that no client can name.
     pub fn new(entries: Vec<HostEntry>) -> Result<HostList, RepeatedHost> {
-        let mut list = HostList::default();
+        let expiries = Expiries::new(entries.iter().filter_map(|entry| entry.until));
+        let mut list = HostList { expiries, ..HostList::default() };
         for entry in entries {
             let host = entry.host.clone();
-            if !list.add(entry) {
+            if !list.insert(entry) {
                 return Err(RepeatedHost { host });
             }
         }
@@ -44,6 +47,11 @@ impl HostList {
 
     /// Adds an entry, in the place of one with the same host. Returns whether it is a host, and was not there.
     pub fn add(&mut self, entry: HostEntry) -> bool {
+        self.expiries.add(entry.until);
+        self.insert(entry)
+    }
+
+    fn insert(&mut self, entry: HostEntry) -> bool {
         let (map, name) = match entry.host.strip_prefix("*.") {
             Some(domain) => (&mut self.below, domain),
             None => (&mut self.exact, &*entry.host),
@@ -70,6 +78,11 @@ impl HostList {
             rest = domain;
         }
         None
+    }
+
+    /// When the next entry stops counting: later than `now`.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expiries.next(now)
     }
 
     /// Whether the list has no entry.
