@@ -65,6 +65,14 @@ fn sentences(config: &Config, tree: Option<&Node>) -> Vec<String> {
         "A {peer} that is not public (private, loopback and the like) passes without being looked at.{}",
         scope(tree)
     ));
+    if !config.lists.feeds.is_empty() {
+        let feeds = config.lists.feeds.iter();
+        let feeds = feeds.map(|feed| format!("{} ({}, every {})", feed.name(), verb(feed.then), span(feed.every)));
+        step(format!(
+            "A {peer} that a feed names is decided by the first that does: {}.",
+            feeds.collect::<Vec<_>>().join("; ")
+        ));
+    }
     step(memory(config));
     step(lookup(config, stream));
     step(format!(

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 pub enum Source {
     /// An allow or deny list.
     List,
+    /// A list that somebody else keeps.
+    Feed,
     /// Facts that were remembered.
     Cache,
     /// Facts that another worker of the proxy learned.
@@ -26,6 +28,7 @@ impl Source {
     /// Every source.
     pub const ALL: &[Source] = &[
         Source::List,
+        Source::Feed,
         Source::Cache,
         Source::Shared,
         Source::Api,
@@ -34,10 +37,11 @@ impl Source {
         Source::OnError,
     ];
 
-    /// The stable code: `list`, `cache`, `shared`, `api`, `self_test`, `first_look` or `on_error`.
+    /// The stable code: `list`, `feed`, `cache`, `shared`, `api`, `self_test`, `first_look` or `on_error`.
     pub const fn code(self) -> &'static str {
         match self {
             Source::List => "list",
+            Source::Feed => "feed",
             Source::Cache => "cache",
             Source::Shared => "shared",
             Source::Api => "api",

@@ -16,6 +16,7 @@
 )]
 
 mod enforce;
+mod feeds;
 mod host;
 mod http;
 mod network;

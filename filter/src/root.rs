@@ -1,6 +1,7 @@
 //! The root context: configuration, time, and lookups.
 
 use crate::enforce::enforce;
+use crate::feeds::{self, Fetches};
 use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};
@@ -36,6 +37,7 @@ pub(crate) struct Root {
     loaded: Option<Loaded>,
     /// What is asked for by the proxy's callout tokens.
     asked: BTreeMap<u32, (LookupId, Subject)>,
+    fetches: Fetches,
     tick: u32,
     ending: bool,
 }
@@ -67,7 +69,10 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.run(|_, _, _| {});
+        let id = self.id;
+        let mut fetches = std::mem::take(&mut self.fetches);
+        self.run(|worker, proxy, effects| fetches.tend(id, worker, proxy, effects));
+        self.fetches = fetches;
     }
 
     fn on_queue_ready(&mut self, _: u32) {
@@ -99,6 +104,10 @@ impl RootContext for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        if let Some(fetch) = self.fetches.answered(token) {
+            let page = feeds::read(headers, body_size);
+            return self.run(|worker, proxy, effects| worker.gate.fetched(fetch, page, proxy, effects));
+        }
         let Some((lookup, subject)) = self.asked.remove(&token) else { return };
         let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
         self.run(|worker, proxy, effects| {
@@ -128,7 +137,14 @@ impl Drop for Root {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Root {
-        Root { id: RootId(id), loaded: None, asked: BTreeMap::new(), tick: 0, ending: false }
+        Root {
+            id: RootId(id),
+            loaded: None,
+            asked: BTreeMap::new(),
+            fetches: Fetches::default(),
+            tick: 0,
+            ending: false,
+        }
     }
 
     fn start(&mut self, config: Config, key: Option<String>) {
@@ -140,13 +156,18 @@ impl Root {
             worker.gate.configure(&site.config, &SharedData);
             worker.add_root(self.id);
         });
-        self.loaded = Some(Loaded { site, key });
-        self.run(|_, _, _| {});
+        self.loaded = Some(Loaded { site: Rc::clone(&site), key });
+        self.run(|worker, proxy, effects| worker.gate.join_feeds(&site, proxy, effects));
     }
 
     /// Hands over what is not sent yet. Returns whether nothing is to come any more, so that the root may go.
     fn retire(&mut self) -> bool {
-        let waits = worker::with(|worker| worker.gate.retire(self.id)).unwrap_or(false);
+        let retire = |worker: &mut Worker| {
+            let proxy = worker.proxy();
+            worker.gate.leave_feeds(self.id, proxy);
+            worker.gate.retire(self.id)
+        };
+        let waits = worker::with(retire).unwrap_or(false);
         // Wakes the roots that took something over.
         self.run(|_, _, _| {});
         if !waits {
@@ -165,6 +186,9 @@ impl Root {
             worker.gate.sweep(proxy, &mut effects);
             self.send_lookups(worker, proxy, &mut effects);
             worker.flush_metrics(&effects.took);
+            for news in &effects.news {
+                host::log(if news.is_warning { Level::Warn } else { Level::Info }, &news.line);
+            }
             for (queue, peer) in effects.tell {
                 worker::tell(queue, peer);
             }

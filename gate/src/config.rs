@@ -4,6 +4,7 @@
 //! where the document is read; the JSON Schema is made from there, and `docs/configuration.md` is compared with it.
 
 mod document;
+mod feeds;
 mod form;
 mod json;
 mod keys;
@@ -19,6 +20,8 @@ mod select;
 mod tests;
 mod text;
 
+pub use feeds::{Feed, FeedFormat};
+pub(crate) use json::Json;
 pub use mistake::{Mistake, MistakeKind};
 pub use route::Metadata;
 pub use secret::Secret;
@@ -296,6 +299,8 @@ pub struct Lists {
     pub deny: List,
     /// Connections to these are refused.
     pub deny_hosts: HostList,
+    /// Lists that others keep, in the order in which they are asked, at most [`Feed::MOST`].
+    pub feeds: Vec<Arc<Feed>>,
 }
 
 impl Lists {

@@ -4,6 +4,7 @@
 use crate::cache::{Cache, Fact};
 use crate::connections::Connections;
 use crate::events::{Answer, Effects, Lookup, Proxy, RootId, StreamId};
+use crate::feed::Feeds;
 use crate::ledger::{self, Ask, End, Grant, Outcome};
 use crate::metrics::{Counters, Gauges};
 use crate::table::{Table, shared_seed};
@@ -31,6 +32,7 @@ pub struct Gate {
     waiters: Waiters,
     connections: Connections,
     routes: Routes,
+    feeds: Feeds,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -61,6 +63,7 @@ impl Gate {
             waiters: Waiters::default(),
             connections: Connections::default(),
             routes: Routes::default(),
+            feeds: Feeds::new(WorkerId(random)),
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
@@ -228,7 +231,7 @@ impl Gate {
             return Some(Moment::default());
         }
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));
-        self.waiters.next_deadline().into_iter().chain(lookups).min()
+        self.waiters.next_deadline().into_iter().chain(lookups).chain(self.feeds.next_event()).min()
     }
 
     /// Ends the wait for a peer about which another worker has learned something since.
@@ -304,6 +307,7 @@ fn decide(
     }
 }
 
+mod feeds;
 mod judge;
 mod late;
 mod measure;

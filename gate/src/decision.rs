@@ -1,6 +1,6 @@
 //! Decisions: a verdict, and where it came from. One of them can be explained from its log line alone.
 
-use crate::{Config, Fallback, Halt, LookupError, Mode, Remote};
+use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
 use evaluator::{Action, Entry, Finding, Findings, HostEntry, Source, Verdict, report_link};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -90,6 +90,8 @@ pub enum ListEntry<'s> {
     Network(&'s Entry),
     /// A host.
     Host(&'s HostEntry),
+    /// One of somebody else's list.
+    Feed(Named<'s>),
 }
 
 impl<'s> Decision<'s> {
@@ -97,6 +99,12 @@ impl<'s> Decision<'s> {
     pub(crate) fn listed(action: Action, entry: ListEntry<'s>) -> Decision<'s> {
         let by_host = matches!(entry, ListEntry::Host(_));
         Decision { verdict: bare(action), source: Source::List, reason: None, age: None, entry: Some(entry), by_host }
+    }
+
+    /// The decision of a feed.
+    pub(crate) fn named(named: Named<'s>) -> Decision<'s> {
+        let (verdict, age, entry) = (bare(named.feed.then), Some(named.age), Some(ListEntry::Feed(named)));
+        Decision { verdict, source: Source::Feed, reason: None, age, entry, by_host: false }
     }
 
     /// The decision where there are no facts.
@@ -127,9 +135,10 @@ impl<'s> Decision<'s> {
         self.verdict.action == Action::Deny && mode == Mode::Enforce
     }
 
-    /// The name of what decided: the rule, `allow list`, `deny list`, or nothing where no rule matched.
+    /// The name of what decided: the rule, `allow list`, `deny list`, `feed`, or nothing where no rule matched.
     pub fn rule<'c>(&self, config: &'c Config) -> Option<&'c str> {
         match (self.entry, self.verdict.action) {
+            (Some(ListEntry::Feed(_)), _) => Some("feed"),
             (Some(_), Action::Deny) => Some("deny list"),
             (Some(_), _) => Some("allow list"),
             (None, _) => config.policy.rule_name(&self.verdict),
@@ -163,16 +172,21 @@ impl<'s> Decision<'s> {
             source: self.source.code(),
             reason: self.reason.map(Reason::code),
             age: self.age,
-            list: self.entry.map(|entry| match entry {
-                ListEntry::Network(Entry { net, owner, reason, .. }) => Listed {
+            list: self.entry.and_then(|entry| match entry {
+                ListEntry::Network(Entry { net, owner, reason, .. }) => Some(Listed {
                     cidr: Some(net.to_string()),
                     host: None,
                     owner: owner.as_deref(),
                     reason: reason.as_deref(),
-                },
+                }),
                 ListEntry::Host(HostEntry { host, owner, reason, .. }) => {
-                    Listed { cidr: None, host: Some(host), owner: owner.as_deref(), reason: reason.as_deref() }
+                    Some(Listed { cidr: None, host: Some(host), owner: owner.as_deref(), reason: reason.as_deref() })
                 }
+                ListEntry::Feed(_) => None,
+            }),
+            feed: self.entry.and_then(|entry| match entry {
+                ListEntry::Feed(Named { feed, net, .. }) => Some(NamedBy { name: feed.name(), cidr: net.to_string() }),
+                _ => None,
             }),
             report: remote.address.map(report_link),
         };
@@ -204,6 +218,8 @@ struct LogLine<'a> {
     age: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     list: Option<Listed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feed: Option<NamedBy>,
     report: Option<String>,
 }
 
@@ -222,6 +238,12 @@ struct Listed<'a> {
     host: Option<&'a str>,
     owner: Option<&'a str>,
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct NamedBy {
+    name: String,
+    cidr: String,
 }
 
 /// The codes of what was found.

@@ -127,4 +127,21 @@ pub struct Effects {
     pub tell: Vec<(u32, SubjectId)>,
     /// How long it was until a stream was released, or a lookup ended.
     pub took: Vec<(Histogram, Duration)>,
+    /// What is to be logged.
+    pub news: Vec<News>,
+}
+
+/// Something for the log that no stream caused.
+#[derive(Debug)]
+pub struct News {
+    /// Whether somebody should look into it.
+    pub is_warning: bool,
+    /// The line.
+    pub line: String,
+}
+
+impl Effects {
+    pub(crate) fn say(&mut self, is_warning: bool, line: String) {
+        self.news.push(News { is_warning, line });
+    }
 }

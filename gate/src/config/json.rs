@@ -4,7 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use std::fmt;
 
 /// A JSON value. It may hold the API key, so it has no `Debug`.
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Flag(bool),
     /// Numbers up to 2^53 are exact; a whole number may be written as `4e2` or `400.0`, as some serialisers do.
@@ -16,18 +16,18 @@ pub(super) enum Json {
 
 impl Json {
     /// Reads a document. The error's text names the line and column, and quotes nothing of the document.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Json, serde_json::Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Json, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
     /// What this key of an object holds; where the key appears twice, what its first appearance holds.
-    pub(super) fn member(&self, name: &str) -> Option<&Json> {
+    pub(crate) fn member(&self, name: &str) -> Option<&Json> {
         let Json::Object(members) = self else { return None };
         members.iter().find(|(key, _)| **key == *name).map(|(_, value)| value)
     }
 
     /// The string, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         let Json::Text(text) = self else { return None };
         Some(text)
     }

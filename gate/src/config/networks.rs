@@ -1,6 +1,7 @@
 //! `scope` and `lists`.
 
 use super::Lists;
+use super::feeds::feeds;
 use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of};
 use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK};
@@ -38,7 +39,8 @@ pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {
         HostList::new(keys.or(name, entries, Json::Array(Vec::new()))?).ok()
     };
     let (allow_hosts, deny_hosts) = (hosts("allow_hosts"), hosts("deny_hosts"));
-    Some(Lists { allow: allow?, allow_hosts: allow_hosts?, deny: deny?, deny_hosts: deny_hosts? })
+    let feeds = feeds(keys);
+    Some(Lists { allow: allow?, allow_hosts: allow_hosts?, deny: deny?, deny_hosts: deny_hosts?, feeds: feeds? })
 }
 
 fn host_entry(keys: &mut Keys<'_>) -> Option<HostEntry> {

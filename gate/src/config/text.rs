@@ -265,6 +265,18 @@ pub(super) const PATH_PREFIX: Text<String> = Text {
     },
 };
 
+/// A path with its query.
+pub(super) const PATH: Text<Box<str>> = Text {
+    what: "path",
+    longest: 1024,
+    example: "/list.txt",
+    secret: false,
+    read: |text| {
+        let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        checked(text, fits, "it starts with / and is percent-encoded, as requests are")
+    },
+};
+
 /// A method. Methods are compared exactly, so `get` would never match.
 pub(super) const METHOD: Text<String> = Text {
     what: "method",

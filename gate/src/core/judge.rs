@@ -27,6 +27,9 @@ impl Gate {
         if let Some(decision) = config.lists.decide(remote, config.destination, now) {
             return Consulted::Decided(self.count(config, decision));
         }
+        if let Some(named) = self.named(config, remote, now) {
+            return Consulted::Decided(self.count(config, Decision::named(named)));
+        }
         let mut known = Known::default();
         let mut judged = false;
         for id in self.judged(config, remote, now).into_iter().flatten() {

@@ -12,6 +12,7 @@ impl Gate {
             report(Metric::Counter(counter), Sample::Add(i64::try_from(count).unwrap_or(i64::MAX)));
         });
         let report = &mut |gauge, sample| report(Metric::Gauge(gauge), sample);
+        self.feeds.figures().for_each(|(gauge, value)| report(gauge, Sample::Record(value)));
         let own = [self.waiters.len(), self.wanted.queued(), self.cache.len(), self.connections.len()];
         self.gauges.report_own(own, report);
         if self.gauges.is_due(proxy.now) {

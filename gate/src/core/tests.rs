@@ -465,6 +465,7 @@ proptest! {
 
 mod connections;
 mod domains;
+mod feeds;
 mod metrics;
 mod routes;
 mod selection;

@@ -1,6 +1,6 @@
 //! What happened: numbers that only grow.
 
-use crate::{LookupError, Mode, Reason, Skip};
+use crate::{FeedOutcome, LookupError, Mode, Reason, Refusal, Skip};
 use evaluator::{Action, Source};
 
 /// One counter.
@@ -30,6 +30,10 @@ pub enum Counter {
     Unwatched,
     /// `criminalip_route_metadata_total`: what became of metadata of routes.
     RouteMetadata(RouteMetadata),
+    /// `criminalip_feed_fetches_total`: fetches of feeds that ended.
+    Feed(FeedOutcome),
+    /// `criminalip_feed_refused_total`: entries of feeds that were left out.
+    FeedRefused(Refusal),
 }
 
 impl Counter {
@@ -54,6 +58,8 @@ impl Counter {
             Counter::Late(mode) => format!("criminalip_late_denials_total;mode={}", mode.name()),
             Counter::Unwatched => "criminalip_unwatched_total".into(),
             Counter::RouteMetadata(result) => format!("criminalip_route_metadata_total;result={}", result.code()),
+            Counter::Feed(outcome) => format!("criminalip_feed_fetches_total;outcome={}", outcome.code()),
+            Counter::FeedRefused(refusal) => format!("criminalip_feed_refused_total;reason={}", refusal.code()),
         }
     }
 
@@ -76,6 +82,8 @@ impl Counter {
             .chain(modes.map(Counter::Late))
             .chain([Counter::Unwatched])
             .chain(RouteMetadata::ALL.map(Counter::RouteMetadata))
+            .chain(FeedOutcome::all().map(Counter::Feed))
+            .chain(Refusal::ALL.map(Counter::FeedRefused))
     }
 }
 

@@ -4,6 +4,7 @@
 //! part grew by; what the workers share is recorded by whichever looked at it last.
 
 use super::Sample;
+use crate::feed::PLACES;
 use crate::{Budget, Halt, Moment, Status};
 use std::time::Duration;
 
@@ -28,13 +29,18 @@ pub enum Gauge {
     BudgetLasts,
     /// `criminalip_halted`: 1 while Criminal IP is not asked for this reason.
     Halted(Halt),
+    /// `criminalip_feed_age_seconds`: how long ago the feed of this number was last known to be as its copy says.
+    FeedAge(u8),
+    /// `criminalip_feed_entries`: the entries of its copy.
+    FeedEntries(u8),
 }
 
 impl Gauge {
     pub(super) fn all() -> impl Iterator<Item = Gauge> {
         use Gauge::{BudgetLasts, CacheEntries, Connections, CreditsLeft, CreditsSpent, Held, LanesInUse, Queued};
         let others = [Held, Queued, CacheEntries, Connections, LanesInUse, CreditsSpent, CreditsLeft, BudgetLasts];
-        others.into_iter().chain(Halt::ALL.map(Gauge::Halted))
+        let feeds = (0..PLACES).map(Gauge::FeedAge).chain((0..PLACES).map(Gauge::FeedEntries));
+        others.into_iter().chain(Halt::ALL.map(Gauge::Halted)).chain(feeds)
     }
 
     pub(super) fn name(self) -> String {
@@ -48,6 +54,8 @@ impl Gauge {
             Gauge::CreditsLeft => "criminalip_credits_left_today".into(),
             Gauge::BudgetLasts => "criminalip_budget_lasts_seconds".into(),
             Gauge::Halted(halt) => format!("criminalip_halted;reason={}", halt.code()),
+            Gauge::FeedAge(number) => format!("criminalip_feed_age_seconds;feed={number}"),
+            Gauge::FeedEntries(number) => format!("criminalip_feed_entries;feed={number}"),
         }
     }
 }

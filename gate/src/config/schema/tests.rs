@@ -191,5 +191,5 @@ fn durations_and_sizes_end_where_their_description_says() {
         }
         refused(path, &json!("5 s"), &[MistakeKind::Malformed]);
     });
-    assert_eq!(count, 10);
+    assert_eq!(count, 11);
 }

@@ -1,0 +1,78 @@
+//! Feeds: the root's callouts for them, and what comes back.
+
+use crate::host::{self, Buffer, Headers};
+use crate::worker::Worker;
+use gate::{Effects, FEED_MAX_BODY, Feed, FeedError, FeedFormat, Fetch, FetchId, Page, Proxy, RootId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a feed may take to come. Never zero, which the proxy takes for "for ever".
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The fetches of one root, by the proxy's callout tokens.
+#[derive(Default)]
+pub(crate) struct Fetches(BTreeMap<u32, FetchId>);
+
+impl Fetches {
+    /// The fetch whose answer this is.
+    pub(crate) fn answered(&mut self, token: u32) -> Option<FetchId> {
+        self.0.remove(&token)
+    }
+
+    /// Does what is to be done about feeds on a tick of this root.
+    pub(crate) fn tend(&mut self, root: RootId, worker: &mut Worker, proxy: Proxy<'_>, effects: &mut Effects) {
+        if let Some(fetch) = worker.gate.tend_feeds(root, proxy, effects) {
+            match send(&fetch) {
+                Some(token) => {
+                    self.0.insert(token, fetch.id);
+                }
+                None => worker.gate.fetched(fetch.id, Err(FeedError::NotSent), proxy, effects),
+            }
+        }
+    }
+}
+
+fn send(fetch: &Fetch) -> Option<u32> {
+    let Feed { cluster, authority, path, format, .. } = &*fetch.feed;
+    let accept = match format {
+        FeedFormat::Stix => "application/taxii+json;version=2.1, application/stix+json;version=2.1, application/json",
+        FeedFormat::Csv { .. } => "text/csv, text/plain, */*;q=0.1",
+        FeedFormat::Plain => "text/plain, */*;q=0.1",
+    };
+    let mut headers = vec![
+        (":method", "GET"),
+        (":path", path),
+        (":authority", authority),
+        ("accept", accept),
+        ("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))),
+    ];
+    if let Some(etag) = &fetch.etag {
+        headers.push(("if-none-match", etag));
+    }
+    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, vec![], TIMEOUT).ok()
+}
+
+/// Reads the answer to a fetch.
+pub(crate) fn read(headers: usize, body_size: usize) -> Result<Page, FeedError> {
+    if headers == 0 {
+        return Err(FeedError::Reset);
+    }
+    let status = host::header(Headers::CalloutResponse, ":status").unwrap_or_default();
+    // What the proxy itself answers has no time of an upstream.
+    let from_upstream = host::header(Headers::CalloutResponse, "x-envoy-upstream-service-time").is_some();
+    match status.as_slice() {
+        b"504" if !from_upstream => Err(FeedError::TimedOut),
+        b"503" if !from_upstream => Err(FeedError::Connection),
+        b"304" => Ok(Page::NotModified),
+        b"200" if body_size > FEED_MAX_BODY => Err(FeedError::TooLarge),
+        b"200" => {
+            let etag = host::header(Headers::CalloutResponse, "etag");
+            let bytes = match body_size {
+                0 => Vec::new(),
+                size => host::buffer(Buffer::CalloutResponseBody, size).map_err(|_| FeedError::Reset)?,
+            };
+            Ok(Page::Body { bytes, etag })
+        }
+        _ => Err(FeedError::Status),
+    }
+}

@@ -1,0 +1,101 @@
+//! `lists.feeds`: lists that others keep, and that the proxy fetches.
+
+use super::form::{Choice, Span};
+use super::json::Json;
+use super::keys::{Keys, Many, Section, any_number_of};
+use super::mistake::MistakeKind;
+use super::text::{AUTHORITY, CLUSTER, PATH, REMARK};
+use evaluator::Action;
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A list that somebody else keeps.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// The proxy's cluster that leads to it, 1 to 255 characters.
+    pub cluster: Box<str>,
+    /// The `:authority` of the requests.
+    pub authority: Box<str>,
+    /// The path, with its query.
+    pub path: Box<str>,
+    /// How it is written.
+    pub format: FeedFormat,
+    /// How often it is fetched, 1 s to 7 days.
+    pub every: Duration,
+    /// What happens to streams of peers that it names.
+    pub then: Action,
+    /// What tells it from all others, in all workers: made of everything but `every` and `then`.
+    pub(crate) id: u64,
+}
+
+impl Feed {
+    /// How many feeds one configuration may have.
+    pub const MOST: usize = 16;
+
+    /// How logs name it: host and path.
+    pub fn name(&self) -> String {
+        format!("{}{}", self.authority, self.path)
+    }
+}
+
+/// How a feed is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FeedFormat {
+    /// An address or a network a line; comments start with `#` or `;`.
+    Plain,
+    /// CSV.
+    Csv {
+        /// The name of the column with the addresses; without one it is the first, and there is no line of names.
+        column: Option<Box<str>>,
+    },
+    /// A STIX 2.1 bundle of indicators.
+    Stix,
+}
+
+pub(super) fn feeds(keys: &mut Keys<'_>) -> Option<Vec<Arc<Feed>>> {
+    let feeds = Many { most: Feed::MOST, identity: Some(identity), ..any_number_of(Section(feed)) };
+    keys.or("feeds", feeds, Json::Array(Vec::new()))
+}
+
+fn feed(keys: &mut Keys<'_>) -> Option<Arc<Feed>> {
+    const FORMAT: Choice<Written> =
+        Choice(&[("plain", Written::Plain), ("csv", Written::Csv), ("stix", Written::Stix)]);
+    const EVERY: Span = Span { least: Duration::from_secs(1), most: Duration::from_secs(7 * 86_400) };
+    const THEN: Choice<Action> = Choice(&[("allow", Action::Allow), ("tag", Action::Tag), ("deny", Action::Deny)]);
+    let cluster = keys.required("cluster", CLUSTER);
+    let authority = keys.required("authority", AUTHORITY);
+    let path = keys.required("path", PATH);
+    let format = keys.optional("format", FORMAT);
+    let column = keys.optional("column", REMARK);
+    let every = keys.or("every", EVERY, "1h");
+    let then = keys.required("then", THEN);
+    let format = match (format, column) {
+        (Some(Written::Csv), column) | (None, column @ Some(_)) => FeedFormat::Csv { column },
+        (Some(Written::Plain) | None, None) => FeedFormat::Plain,
+        (Some(Written::Stix), None) => FeedFormat::Stix,
+        (Some(_), Some(_)) => {
+            let message = "only the format \"csv\" has a \"column\"; leave one of them out".into();
+            let (at, mistakes) = keys.parts();
+            return mistakes.add(at, MistakeKind::Conflict, message);
+        }
+    };
+    let (cluster, authority, path) = (cluster?, authority?, path?);
+    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, &path, &format));
+    Some(Arc::new(Feed { cluster, authority, path, format, every: every?, then: then?, id }))
+}
+
+/// The name of a format.
+#[derive(Clone, Copy)]
+enum Written {
+    Plain,
+    Csv,
+    Stix,
+}
+
+/// Where a feed comes from: one that is there twice would be asked twice.
+fn identity(feed: &Json) -> Option<String> {
+    let text = |name| feed.member(name).and_then(Json::text);
+    Some(format!("{} {}{} {}", text("cluster")?, text("authority")?, text("path")?, text("column").unwrap_or_default()))
+}
