@@ -59,6 +59,7 @@ pub struct Builder {
     inject_key: bool,
     following: bool,
     drain_seconds: u32,
+    clusters: Vec<(String, SocketAddr)>,
 }
 
 /// A running lab; all of it stops when dropped.
@@ -93,6 +94,7 @@ impl Lab {
             inject_key: false,
             following: false,
             drain_seconds: 1,
+            clusters: Vec::new(),
         };
         builder.listener(MAIN, changes)
     }
@@ -324,6 +326,12 @@ impl Builder {
         Builder { drain_seconds, ..self }
     }
 
+    /// Adds a cluster that leads there.
+    pub fn cluster(mut self, name: &str, address: SocketAddr) -> Builder {
+        self.clusters.push((name.into(), address));
+        self
+    }
+
     /// Starts everything.
     ///
     /// # Errors
@@ -346,6 +354,9 @@ impl Builder {
         };
         if let Some(clusters) = bootstrap["static_resources"]["clusters"].as_array_mut() {
             clusters.extend(self.listeners.iter().filter_map(Listener::cluster));
+        }
+        if let Some(clusters) = bootstrap["static_resources"]["clusters"].as_array_mut() {
+            clusters.extend(self.clusters.iter().map(|(name, address)| config::cluster(name, *address)));
         }
         let start = Start {
             envoy: envoy::find()?,

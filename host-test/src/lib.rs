@@ -14,6 +14,7 @@ pub mod command;
 pub mod dns;
 pub mod envoy;
 pub mod fake;
+pub mod feed;
 pub mod flood;
 pub mod hello;
 pub mod lab;
