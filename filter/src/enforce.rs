@@ -55,7 +55,8 @@ pub(crate) fn log(config: &Config, decision: &Decision, line: impl FnOnce() -> S
     }
 }
 
-fn refuse(config: &Config, remote: &Remote, decision: &Decision) {
+/// Answers the current context's request in the place of the upstream.
+pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) {
     let is_grpc = host::header(Headers::Request, "content-type")
         .is_some_and(|kind| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")));
     // A gRPC client reads the body as `grpc-message`.

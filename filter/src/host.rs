@@ -27,6 +27,9 @@ impl std::fmt::Display for Status {
 /// The stream type of requests in the ABI.
 const HTTP_REQUEST: u32 = 0;
 
+/// The stream type of responses in the ABI.
+const HTTP_RESPONSE: u32 = 1;
+
 /// The stream type of connections from clients in the ABI.
 const DOWNSTREAM: u32 = 2;
 
@@ -144,6 +147,12 @@ pub(crate) fn act_on(context: u32) -> Result<(), Status> {
 pub(crate) fn resume_request() -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { abi::proxy_continue_stream(HTTP_REQUEST) })
+}
+
+/// Lets the response to the current context's request go on.
+pub(crate) fn resume_response() -> Result<(), Status> {
+    // SAFETY: no pointers.
+    check(unsafe { abi::proxy_continue_stream(HTTP_RESPONSE) })
 }
 
 /// Resets the stream of the current context's request.

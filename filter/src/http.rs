@@ -2,10 +2,11 @@
 
 use crate::enforce::{enforce, remove_tag};
 use crate::host::{self, Headers};
+use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
 use crate::{remote, route};
-use evaluator::{Connection, Direction};
-use gate::{Admitted, Consulted, Remote, Site, StreamId};
+use evaluator::{Connection, Direction, Source, Timestamp};
+use gate::{Admitted, Config, Consulted, Destination, Remote, Site, StreamId};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use std::net::IpAddr;
@@ -13,8 +14,10 @@ use std::rc::Rc;
 
 /// One request.
 pub(crate) struct Http {
-    pub(crate) stream: StreamId,
-    pub(crate) site: Rc<Site>,
+    stream: StreamId,
+    site: Rc<Site>,
+    /// A destination whose address is to be judged once it is known.
+    unresolved: Option<Unresolved>,
 }
 
 impl HttpContext for Http {
@@ -40,7 +43,8 @@ impl HttpContext for Http {
                 None => host::remove_header(Headers::Response, name),
             };
         }
-        Action::Continue
+        let Some(unresolved) = self.unresolved.take() else { return Action::Continue };
+        unresolved.hold(&self.site, self.stream)
     }
 }
 
@@ -49,29 +53,36 @@ impl Context for Http {
         worker::with(|worker| {
             worker.gate.leave(self.stream);
             worker.response_tags.remove(&self.stream);
+            worker.answers.remove(&self.stream);
+            worker.resolved.retain(|resolved| !resolved.is_of(self.stream));
         });
         true
     }
 }
 
 impl Http {
+    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Http {
+        Http { stream, site, unresolved: None }
+    }
+
     fn decide(&mut self, worker: &mut Worker) -> Action {
         self.site = route::site(worker, &self.site);
         let config = &self.site.config;
         let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
         let remote = &remote;
         let mut facts = RequestFacts::read(&self.site, port, authority);
-        let connection = facts.connection(config.direction, worker);
+        let connection = facts.connection(config.direction, worker.now.timestamp());
         let decision = match worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp()) {
             Consulted::Skip(_) => {
                 remove_tag(config);
+                self.unresolved = unresolved(config, remote, facts);
                 return Action::Continue;
             }
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
                 let now = worker.refresh();
                 facts.complete(&self.site, remote);
-                let connection = facts.connection(config.direction, worker);
+                let connection = facts.connection(config.direction, worker.now.timestamp());
                 worker.gate.refresh(&self.site, remote, &connection, now);
                 worker.wake(self.site.root);
                 decision
@@ -79,26 +90,39 @@ impl Http {
             Consulted::Unknown => {
                 let proxy = worker.proxy();
                 facts.complete(&self.site, remote);
-                let connection = facts.connection(config.direction, worker);
+                let connection = facts.connection(config.direction, worker.now.timestamp());
                 let admitted = worker.gate.admit(&self.site, self.stream, remote, &connection, proxy);
                 worker.wake(self.site.root);
                 match admitted {
-                    Admitted::Held => return Action::Pause,
+                    Admitted::Held => {
+                        self.unresolved = unresolved(config, remote, facts);
+                        return Action::Pause;
+                    }
                     Admitted::Decided(decision) => decision,
                     Admitted::Skip(_) => {
                         remove_tag(config);
+                        self.unresolved = unresolved(config, remote, facts);
                         return Action::Continue;
                     }
                 }
             }
         };
         let refused = enforce(worker, config, self.stream, remote, &decision);
+        if !refused && decision.source != Source::List {
+            self.unresolved = unresolved(config, remote, facts);
+        }
         if refused { Action::Pause } else { Action::Continue }
     }
 }
 
+/// The request, if its destination is known by name alone.
+fn unresolved(config: &Config, remote: &Remote, facts: RequestFacts) -> Option<Unresolved> {
+    let is_named = config.direction == Direction::Egress && config.destination == Destination::Name;
+    (is_named && remote.address.is_none()).then(|| Unresolved::new(remote.host.clone(), facts))
+}
+
 /// What rules and selection ask about the request, read only where one does.
-struct RequestFacts {
+pub(crate) struct RequestFacts {
     port: Option<u16>,
     path: Option<Vec<u8>>,
     method: Option<Vec<u8>>,
@@ -122,7 +146,7 @@ impl RequestFacts {
     }
 
     /// Reads what is needed only where asking Criminal IP comes into question, which it rarely does.
-    fn complete(&mut self, site: &Site, remote: &Remote) {
+    pub(crate) fn complete(&mut self, site: &Site, remote: &Remote) {
         let needs = site.needs_to_ask;
         if needs.host && self.host.is_none() {
             self.host = host::header(Headers::Request, ":authority");
@@ -135,7 +159,7 @@ impl RequestFacts {
         }
     }
 
-    fn connection(&self, direction: Direction, worker: &Worker) -> Connection<'_> {
+    pub(crate) fn connection(&self, direction: Direction, now: Timestamp) -> Connection<'_> {
         Connection {
             port: self.port,
             path: self.path.as_deref(),
@@ -143,7 +167,7 @@ impl RequestFacts {
             host: self.host.as_deref(),
             route: self.route.as_deref(),
             client: self.client,
-            ..Connection::new(direction, worker.now.timestamp())
+            ..Connection::new(direction, now)
         }
     }
 }

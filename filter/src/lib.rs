@@ -23,6 +23,7 @@ mod network;
 mod remote;
 mod root;
 mod route;
+mod upstream;
 mod worker;
 
 use proxy_wasm::types::LogLevel;

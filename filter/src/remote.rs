@@ -90,6 +90,11 @@ impl Found {
     }
 }
 
+/// The address that the proxy chose for the current request, once it did.
+pub(crate) fn upstream() -> Option<IpAddr> {
+    address(b"upstream\0address").map(|peer| peer.ip)
+}
+
 /// The port to which the current connection was made.
 pub(crate) fn port() -> Option<u16> {
     let value = host::property(b"destination\0port").ok()?;

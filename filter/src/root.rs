@@ -5,6 +5,7 @@ use crate::feeds::{self, Fetches};
 use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};
+use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
@@ -86,7 +87,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         let site = Rc::clone(&self.loaded.as_ref()?.site);
-        Some(Box::new(Http { stream: StreamId(context_id), site }))
+        Some(Box::new(Http::new(StreamId(context_id), site)))
     }
 
     fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
@@ -183,6 +184,13 @@ impl Root {
             let proxy = worker.proxy();
             let mut effects = Effects::default();
             business(worker, proxy, &mut effects);
+            let batch = worker.resolved.len().min(RELEASES_AT_ONCE);
+            if batch > 0 {
+                for resolved in worker.resolved.drain(..batch).collect::<Vec<_>>() {
+                    resolved.decide(worker);
+                }
+                let _ = host::act_on(self.id.0);
+            }
             worker.gate.sweep(proxy, &mut effects);
             self.send_lookups(worker, proxy, &mut effects);
             worker.flush_metrics(&effects.took);
@@ -198,7 +206,8 @@ impl Root {
                 finish(worker, &release);
             }
             let _ = host::act_on(self.id.0);
-            if let Some(root) = worker.releases.front().map(|next| next.site.root) {
+            let next = worker.releases.front().map(|next| next.site.root);
+            if let Some(root) = next.or(worker.resolved.front().map(Resolved::root)) {
                 worker.wake(root);
                 return SHORTEST_TICK;
             }
@@ -326,6 +335,9 @@ fn finish(worker: &mut Worker, release: &Release) {
     }
     if release.site.config.role == Role::Network {
         return network::finish(worker, release);
+    }
+    if let Some(host) = worker.answers.remove(&release.stream) {
+        return upstream::finish(worker, release, host);
     }
     let refused = enforce(worker, &release.site.config, release.stream, &release.remote, &release.decision);
     if !refused && let Err(status) = host::resume_request() {

@@ -1,9 +1,11 @@
 //! What all contexts of one VM share: the gate, the time, and the ways to wake a root.
 
 use crate::host::{self, Level, MetricKind, SharedData};
+use crate::upstream::Resolved;
 use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The state of one worker's VM.
@@ -17,6 +19,10 @@ pub(crate) struct Worker {
     pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
     /// Connections that are held, or whose release is still to be carried out.
     pub(crate) paused: BTreeSet<StreamId>,
+    /// Streams whose response is held until the address of their upstream is judged.
+    pub(crate) resolved: VecDeque<Resolved>,
+    /// Streams whose response is held for a lookup, and the name that they asked for.
+    pub(crate) answers: BTreeMap<StreamId, Option<Rc<str>>>,
     /// Streams whose wait is over, and which are to be told.
     pub(crate) releases: VecDeque<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
@@ -49,6 +55,8 @@ thread_local! {
         tag: Vec::new(),
         response_tags: BTreeMap::new(),
         paused: BTreeSet::new(),
+        resolved: VecDeque::new(),
+        answers: BTreeMap::new(),
         releases: VecDeque::new(),
         nonce: host::entropy(),
         wakers: BTreeMap::new(),

@@ -10,19 +10,23 @@ use host_test::{
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 /// Every name leads to this machine.
 fn home(_: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::LOCALHOST)
 }
 
-/// The changes that let the documentation's addresses and names be looked up, and give lookups all the time they take.
+/// The changes that let the documentation's addresses and names be looked up, let clients come back to this machine, and
+/// give lookups all the time they take.
 fn public() -> Value {
     let mut public = DOCUMENTATION.to_vec();
     public.extend(["*.example.net", "*.example.com"]);
     json!({"scope": {"treat_as_public": public, "skip": []}, "first_look": {"hold": "20s"}, "log": "all",
-        "api": {"timeout": "20s"}})
+        "lists": {"deny": []}, "api": {"timeout": "20s"}})
 }
 
 async fn forward_proxy(dns: &Dns) -> Result<Lab> {
@@ -55,10 +59,97 @@ async fn a_forward_proxy_judges_the_address_that_connect_names() -> Result<()> {
     assert_eq!(lab.fake.calls().len(), 3, "what is known is not asked again");
     let decision = lab.wait_for_decision(peer::C2).await?;
     assert_eq!((&decision["direction"], &decision["rule"]), (&json!("egress"), &json!("score-80")));
-    // Lists keep clients away from this machine, and what no host is called is not judged.
-    assert_eq!(connect(&lab, "127.0.0.1:9901").await?.0, 403);
-    connect(&lab, "0x7f.1:80").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_name_leads_to_the_proxys_own_machine() -> Result<()> {
+    let (dns, server) = (Dns::start(home)?, Server::start(b"")?);
+    let mut changes = public();
+    changes.as_object_mut().context("an object")?.remove("lists");
+    let lab = Lab::shipped("forward-proxy.yaml", changes, |bootstrap| dns.resolve_for(bootstrap)).await?;
+    let port = server.address().port();
+    // An address, a name that leads to it, an internal name, and one that is none.
+    for host in ["127.0.0.1", host::UNKNOWN, "printer.internal", "bad-.example.net"] {
+        assert_eq!(connect(&lab, &format!("{host}:{port}")).await?.0, 403, "{host}");
+    }
+    assert!(server.accepted().iter().all(|connection| connection.received == 0));
+    let denials = lab.decisions();
+    let late =
+        denials.iter().find(|one| one["host"] == host::UNKNOWN && one["action"] == "deny").context("no denial")?;
+    assert_eq!((&late["peer"], &late["rule"]), (&json!("127.0.0.1"), &json!("deny list")));
     lab.wait_for_metric("criminalip_bad_hosts_total", 1).await
+}
+
+/// The addresses of this machine stand for public ones, and names lead to the one that they begin with.
+fn numbered(name: &str) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::new(127, 0, 0, name.split('.').next()?.strip_prefix("host")?.parse().ok()?))
+}
+
+/// A forward proxy that does not ask about names, and the report about one of the addresses.
+async fn resolving_proxy(dns: &Dns) -> Result<Lab> {
+    let changes = json!({"scope": {"treat_as_public": ["127.0.0.0/8"]}, "select": {"domains": false}, "log": "all",
+        "first_look": {"hold": "20s"}, "lists": {"deny": []}, "api": {"timeout": "20s"}});
+    let lab = Lab::shipped("forward-proxy.yaml", changes, |bootstrap| dns.resolve_for(bootstrap)).await?;
+    for (ip, level) in [([127, 0, 0, 1], "Critical"), ([127, 0, 0, 2], "Critical"), ([127, 0, 0, 3], "Safe")] {
+        let ip = IpAddr::from(ip);
+        let report = json!({"ip": ip, "score": {"inbound": "Safe", "outbound": level}, "status": 200}).to_string();
+        lab.fake.tell(Rule { held: true, ..Rule::answer(Answer::Raw(200, report.into())).only(ip) });
+    }
+    Ok(lab)
+}
+
+#[tokio::test]
+async fn a_tunnel_to_a_name_opens_when_the_address_behind_it_has_its_verdict() -> Result<()> {
+    let dns = Dns::start(numbered)?;
+    let (bad, good) =
+        (Server::start_at(([127, 0, 0, 2], 0).into(), b"")?, Server::start_at(([127, 0, 0, 3], 0).into(), b"")?);
+    let lab = Arc::new(resolving_proxy(&dns).await?);
+    for (name, server, status) in [("host2.example.net", &bad, 403), ("host3.example.net", &good, 200)] {
+        let target = format!("{name}:{}", server.address().port());
+        let calls = lab.fake.calls().len();
+        let opening = tokio::spawn({
+            let (lab, target) = (lab.clone(), target.clone());
+            async move { connect(&lab, &target).await }
+        });
+        lab.fake.wait_for_calls(calls + 1).await?;
+        lab.wait_for_metric("criminalip_held", 1).await?;
+        assert!(!opening.is_finished(), "{name}");
+        lab.fake.release();
+        let (answer, mut tunnel) = opening.await??;
+        assert_eq!(answer, status, "{name}");
+        if status == 200 {
+            assert_eq!(tunnel.exchange(b"through").await?, b"through");
+        }
+        assert_eq!(connect(&lab, &target).await?.0, status, "{name}, from memory");
+    }
+    assert!(bad.accepted().iter().all(|connection| connection.received == 0));
+    let denial = lab.decisions().into_iter().find(|one| one["action"] == "deny").context("no denial")?;
+    assert_eq!((&denial["peer"], &denial["host"]), (&json!("127.0.0.2"), &json!("host2.example.net")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_from_a_bad_address_never_reaches_the_client_that_asked_for_its_name() -> Result<()> {
+    let dns = Dns::start(numbered)?;
+    let lab = resolving_proxy(&dns).await?;
+    lab.fake.release();
+    let port = lab.upstream.address().port();
+    let request = format!("GET http://host1.example.net:{port}/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let proxy = lab.address("forward-proxy");
+    let first = tokio::spawn({
+        let request = request.clone();
+        async move { raw(proxy, None, request.as_bytes()).await }
+    });
+    lab.fake.wait_for_calls(1).await?;
+    lab.upstream.wait_for(1).await?;
+    lab.wait_for_metric("criminalip_held", 1).await?;
+    lab.fake.release();
+    for answer in [first.await??, raw(proxy, None, request.as_bytes()).await?] {
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        ensure!(answer.starts_with("HTTP/1.1 403") && !answer.contains("body_bytes"), "{answer}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -110,7 +201,7 @@ async fn a_forward_proxy_judges_plain_requests_by_name_and_address_and_keeps_the
     get(&format!("printer:{port}")).await?;
     get(&format!("vault.internal:{port}")).await?;
     assert_eq!(lab.fake.calls().len(), calls);
-    lab.wait_for_metric("criminalip_skipped_total;reason=not_public", 2).await
+    Ok(())
 }
 
 #[tokio::test]

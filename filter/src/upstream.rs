@@ -1,0 +1,112 @@
+//! The address behind a name: known once the proxy has connected, so that the answer waits for its verdict instead of the
+//! request. A tunnel is not open until then either.
+
+use crate::enforce::{log, refuse, report, write_tag};
+use crate::host;
+use crate::http::RequestFacts;
+use crate::remote;
+use crate::worker::{self, Worker};
+use evaluator::Action as Verdict;
+use gate::{Admitted, Config, Consulted, Decision, Release, Remote, RootId, Site, StreamId};
+use proxy_wasm::types::Action;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A request that may pass as far as the name that it asked for goes.
+pub(crate) struct Unresolved {
+    host: Option<Rc<str>>,
+    facts: RequestFacts,
+}
+
+/// A request whose answer waits until its root has judged the address.
+pub(crate) struct Resolved {
+    stream: StreamId,
+    site: Rc<Site>,
+    address: IpAddr,
+    named: Unresolved,
+}
+
+impl Unresolved {
+    pub(crate) fn new(host: Option<Rc<str>>, facts: RequestFacts) -> Unresolved {
+        Unresolved { host, facts }
+    }
+
+    /// Sees to it that the address which the proxy chose is judged, if it chose one, when the response begins. The root
+    /// judges it in the next turn of the event loop: were a tunnel refused in this callback, Envoy 1.40 would go on with
+    /// the connection that it has just given up, and crash.
+    pub(crate) fn hold(self, site: &Rc<Site>, stream: StreamId) -> Action {
+        let Some(address) = remote::upstream() else { return Action::Continue };
+        let resolved = Resolved { stream, site: Rc::clone(site), address, named: self };
+        let held = worker::with(|worker| {
+            worker.resolved.push_back(resolved);
+            worker.wake(site.root);
+        });
+        if held.is_some() { Action::Pause } else { Action::Continue }
+    }
+}
+
+impl Resolved {
+    pub(crate) fn root(&self) -> RootId {
+        self.site.root
+    }
+
+    pub(crate) fn is_of(&self, stream: StreamId) -> bool {
+        self.stream == stream
+    }
+
+    /// Judges the address. A stream that is gone needs nothing any more.
+    pub(crate) fn decide(self, worker: &mut Worker) {
+        let Resolved { stream, site, address, mut named } = self;
+        if host::act_on(stream.0).is_err() {
+            return;
+        }
+        let config = &site.config;
+        // The name was judged already.
+        let remote = Remote { address: Some(address), host: None };
+        let proxy = worker.proxy();
+        let connection = named.facts.connection(config.direction, proxy.now.timestamp());
+        let decision = match worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp()) {
+            Consulted::Skip(_) => return report("resume an answer", host::resume_response()),
+            Consulted::Decided(decision) => decision,
+            Consulted::Stale(decision) => {
+                named.facts.complete(&site, &remote);
+                let connection = named.facts.connection(config.direction, proxy.now.timestamp());
+                worker.gate.refresh(&site, &remote, &connection, proxy.now);
+                decision
+            }
+            Consulted::Unknown => {
+                named.facts.complete(&site, &remote);
+                let connection = named.facts.connection(config.direction, proxy.now.timestamp());
+                match worker.gate.admit(&site, stream, &remote, &connection, proxy) {
+                    Admitted::Held => {
+                        worker.answers.insert(stream, named.host);
+                        return;
+                    }
+                    Admitted::Decided(decision) => decision,
+                    Admitted::Skip(_) => return report("resume an answer", host::resume_response()),
+                }
+            }
+        };
+        enforce(worker, config, &Remote { host: named.host, ..remote }, &decision);
+    }
+}
+
+/// Ends the wait of the current context's answer, for a request that asked for this name.
+pub(crate) fn finish(worker: &mut Worker, release: &Release, host: Option<Rc<str>>) {
+    let remote = Remote { host, ..release.remote.clone() };
+    enforce(worker, &release.site.config, &remote, &release.decision);
+}
+
+/// Logs, and lets the answer go on, or gives the client a refusal in its place where that is the decision.
+fn enforce(worker: &mut Worker, config: &Config, remote: &Remote, decision: &Decision) {
+    // What was found about the name is not to be hidden by an address with nothing against it.
+    if decision.verdict.action != Verdict::Allow {
+        write_tag(worker, config, decision);
+    }
+    log(config, decision, || decision.log_line(config, remote));
+    if decision.refuses(config.mode) {
+        refuse(config, remote, decision);
+    } else {
+        report("resume an answer", host::resume_response());
+    }
+}
