@@ -19,11 +19,13 @@ mod json;
 mod report;
 mod rules;
 mod server;
+mod simulated;
 mod synthetic;
 
 pub use domain::host;
 pub use fixtures::peer;
 pub use rules::{Answer, Rule};
+pub use simulated::simulated;
 
 use crate::{background::Background, changes::Watched};
 use anyhow::{Result, anyhow};

@@ -1,5 +1,9 @@
-//! Hosts for testing the module from outside: a stand-in for Criminal IP, an echoing upstream, clients that speak for
-//! many peers, and a rig that starts a real Envoy around them. Nothing here knows the module's source.
+//! Hosts for testing the module from outside. Nothing here knows the module's source.
+//!
+//! - The harness: a proxy-wasm host ([`host`]) in a simulated proxy ([`sim`]) that records what happens ([`trace`]), and
+//!   [`scenario`]s of it as files. It runs any proxy-wasm module.
+//! - The rig: a stand-in for Criminal IP ([`fake`]), an echoing [`upstream`], [`client`]s that speak for many peers, and a
+//!   real Envoy around them ([`envoy`], [`lab`]).
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,9 +21,18 @@ pub mod fake;
 pub mod feed;
 pub mod flood;
 pub mod hello;
+pub mod host;
 pub mod lab;
+pub mod scenario;
+pub mod sim;
 pub mod tcp;
+pub mod trace;
 pub mod upstream;
+
+/// The examples of the document are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/harness.md")]
+struct Harness;
 
 mod background;
 mod changes;

@@ -41,6 +41,8 @@ pub(crate) fn run(fast: bool) -> Result<()> {
             "fake",
             "--test",
             "cli_*",
+            "--test",
+            "envoy_answers",
         ]))
     })?;
     steps.run("documentation tests", "", || {
@@ -56,6 +58,7 @@ pub(crate) fn run(fast: bool) -> Result<()> {
         ]))
     })?;
     let module = steps.run("module", "", module::build)?;
+    steps.run("simulation", "`host-test test host-test/scenarios` runs the scenarios alone", || simulation(&module))?;
     if fast {
         steps.skip("end to end", "--fast");
     } else {
@@ -100,6 +103,11 @@ fn exports(envoy: &Path) -> Result<()> {
         test.env("PORTCULLIS_CONSUMERS", "all");
     }
     run_command(test.env("ENVOY", envoy))
+}
+
+/// In the simulated proxy.
+fn simulation(module: &Path) -> Result<()> {
+    run_command(cargo(["test", "--package", "host-test", "--test", "sim_*"]).env("PORTCULLIS_WASM", module))
 }
 
 /// In a real Envoy, the demo included. Never with the real API: a test spends no credits.

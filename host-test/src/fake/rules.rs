@@ -1,7 +1,7 @@
 //! What the stand-in has been told to do, by library calls or over its control API.
 
 use anyhow::{Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{net::IpAddr, time::Duration};
 
 /// How a call is answered.
@@ -96,6 +96,35 @@ impl Answer {
             Answer::Close => "close",
             Answer::Silence => "silence",
             Answer::Raw(..) => "status",
+        }
+    }
+}
+
+impl Answer {
+    /// Status and body of an answer that comes as a whole, given the report; `None` for one that does not.
+    pub(super) fn message(&self, report: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let failure = |status: u16, message: &str| {
+            Some((200, format!("{}\n", json!({"status": status, "message": message})).into_bytes()))
+        };
+        match self {
+            Answer::Report => Some((200, report.to_vec())),
+            Answer::NoCredit => failure(403, "limit exceeded"),
+            Answer::ConcurrencyRefused => failure(403, "unable to call api at the same time"),
+            Answer::BadKey => failure(401, "invalid api key"),
+            Answer::InvalidAddress => failure(400, "Invalid IP Address."),
+            Answer::ServerError => failure(500, "An unexpected error occured"),
+            Answer::RateLimited(_) => Some((429, Vec::new())),
+            Answer::BadGateway => Some((502, b"<html><body><h1>502 Bad Gateway</h1></body></html>\n".to_vec())),
+            Answer::Empty => Some((200, Vec::new())),
+            Answer::Garbage => Some((200, [0xff, 0x00, 0xfe, b'{', 0x80, b'"', 0xc3].repeat(40))),
+            Answer::Truncated => Some((200, report[..report.len() / 2].to_vec())),
+            Answer::Padded(bytes) => {
+                let mut body = report.to_vec();
+                body.resize(body.len().max(*bytes), b' ');
+                Some((200, body))
+            }
+            Answer::Raw(status, body) => Some((*status, body.clone())),
+            Answer::Cut | Answer::Close | Answer::Silence => None,
         }
     }
 }
@@ -203,7 +232,6 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn every_named_answer_is_recorded_under_its_name() {

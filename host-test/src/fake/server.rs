@@ -289,34 +289,22 @@ impl Drop for Entry {
 }
 
 fn respond(answer: &Answer, report: &[u8]) -> Result<Response<Body>> {
-    let failure = |status: u16, message: &str| {
-        whole(StatusCode::OK, format!("{}\n", json!({"status": status, "message": message})))
-    };
-    let half = &report[..report.len() / 2];
-    Ok(match answer {
-        Answer::Report => whole(StatusCode::OK, report.to_vec()),
-        Answer::NoCredit => failure(403, "limit exceeded"),
-        Answer::ConcurrencyRefused => failure(403, "unable to call api at the same time"),
-        Answer::BadKey => failure(401, "invalid api key"),
-        Answer::InvalidAddress => failure(400, "Invalid IP Address."),
-        Answer::ServerError => failure(500, "An unexpected error occured"),
-        Answer::RateLimited(seconds) => {
-            let mut response = whole(StatusCode::TOO_MANY_REQUESTS, "");
-            if let Some(seconds) = seconds {
+    if let Some((status, body)) = answer.message(report) {
+        let mut response = whole(StatusCode::from_u16(status)?, body);
+        match answer {
+            Answer::RateLimited(Some(seconds)) => {
                 response.headers_mut().insert(RETRY_AFTER, (*seconds).into());
             }
-            response
+            Answer::BadGateway => {
+                response.headers_mut().insert(CONTENT_TYPE, "text/html".parse()?);
+            }
+            _ => {}
         }
-        Answer::BadGateway => {
-            let mut response = whole(StatusCode::BAD_GATEWAY, "<html><body><h1>502 Bad Gateway</h1></body></html>\n");
-            response.headers_mut().insert(CONTENT_TYPE, "text/html".parse()?);
-            response
-        }
-        Answer::Empty => whole(StatusCode::OK, ""),
-        Answer::Garbage => whole(StatusCode::OK, [0xff, 0x00, 0xfe, b'{', 0x80, b'"', 0xc3].repeat(40)),
-        Answer::Truncated => whole(StatusCode::OK, half.to_vec()),
+        return Ok(response);
+    }
+    match answer {
         Answer::Cut => {
-            let start = stream::iter([Ok(Frame::data(half.to_vec().into()))]);
+            let start = stream::iter([Ok(Frame::data(report[..report.len() / 2].to_vec().into()))]);
             // The pause lets what was written so far leave before the connection is closed.
             let end = stream::once(async {
                 task::yield_now().await;
@@ -324,17 +312,11 @@ fn respond(answer: &Answer, report: &[u8]) -> Result<Response<Body>> {
             });
             let mut response = Response::new(BodyExt::boxed(StreamBody::new(start.chain(end))));
             response.headers_mut().insert(CONTENT_LENGTH, report.len().into());
-            response
+            Ok(response)
         }
-        Answer::Padded(bytes) => {
-            let mut body = report.to_vec();
-            body.resize(body.len().max(*bytes), b' ');
-            whole(StatusCode::OK, body)
-        }
-        Answer::Close => return Err(anyhow!("closed, as told")),
-        Answer::Silence => unreachable!("silence is never answered"),
-        Answer::Raw(status, body) => whole(StatusCode::from_u16(*status)?, body.clone()),
-    })
+        Answer::Close => Err(anyhow!("closed, as told")),
+        _ => unreachable!("silence is never answered, and everything else has a message"),
+    }
 }
 
 /// `/_control/rules` (POST a rule, DELETE all), `/_control/release` (POST), `/_control/settings` (PUT `credits` and

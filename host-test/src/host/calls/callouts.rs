@@ -1,0 +1,142 @@
+//! Callouts: requests that a module sends to a cluster.
+
+use super::Answer;
+use crate::{
+    host::{
+        abi::Status,
+        call::Call,
+        headers::HeaderMap,
+        world::{Post, World},
+    },
+    sim::upstream::{Dispatched, Request},
+    trace::Event,
+};
+use std::{cell::RefCell, time::Duration};
+
+/// The callout belongs to the effective context: the answer comes to that one, and not at all when that one is gone.
+pub(crate) fn http_call(call: &mut Call<'_>) -> Answer {
+    let (cluster, headers, body, trailers) =
+        (call.bytes(0, 1)?, call.bytes(2, 3)?, call.bytes(4, 5)?, call.bytes(6, 7)?);
+    let milliseconds = call.arg(8) as i32;
+    // Envoy looks first whether the number can be written.
+    call.put(9, 0)?;
+    let timeout = u64::try_from(milliseconds).map_err(|_| Status::BadArgument)?;
+    let mut headers = HeaderMap::from_bytes(&headers);
+    if !body.is_empty() {
+        headers.replace("content-length", body.len().to_string());
+    }
+    let state = call.caller.data_mut();
+    let context = state.acting();
+    let (worker, vm) = (state.worker, state.vm);
+    let next = state.next_token;
+    let request = Request {
+        worker,
+        vm,
+        context,
+        token: next,
+        cluster: String::from_utf8_lossy(&cluster).into_owned(),
+        headers,
+        body,
+        trailers: HeaderMap::from_bytes(&trailers),
+        timeout: (timeout > 0).then(|| Duration::from_millis(timeout)),
+    };
+    let world = state.world.clone();
+    let (cluster, headers) = (request.cluster.clone(), request.headers.clone());
+    let sent = match dispatch(&world, request) {
+        Dispatched::Sent(callout) => {
+            let mut world = world.borrow_mut();
+            state.next_token = next.wrapping_add(1).max(1);
+            world.posts.push(Post::Callout(callout));
+            world.note(worker, || Event::CalloutSent { callout, token: next, context, cluster, headers });
+            Ok(next)
+        }
+        Dispatched::Refused(status) => {
+            let mut world = world.borrow_mut();
+            world.note(worker, || Event::CalloutRefused { cluster, status: status as u32 });
+            Err(status)
+        }
+    };
+    call.put(9, sent?)
+}
+
+/// gRPC numbers are odd for calls and even for streams.
+fn grpc(call: &mut Call<'_>, stream: bool) -> Answer {
+    let (service, name, method) = (call.bytes(0, 1)?, call.bytes(2, 3)?, call.bytes(4, 5)?);
+    let metadata = call.bytes(6, 7)?;
+    let (body, timeout, place) = if stream {
+        (Vec::new(), None, 8)
+    } else {
+        let milliseconds = u64::from(call.arg(10));
+        (call.bytes(8, 9)?, (milliseconds > 0).then(|| Duration::from_millis(milliseconds)), 11)
+    };
+    let state = call.caller.data_mut();
+    let context = state.acting();
+    let mut token = state.next_grpc;
+    if (token & 1 == 0) != stream {
+        token += 1;
+    }
+    let mut headers = HeaderMap::from_bytes(&metadata);
+    headers.replace(":method", "POST");
+    headers.replace(":path", [b"/", name.as_slice(), b"/", method.as_slice()].concat());
+    headers.replace("content-type", "application/grpc");
+    // The service is a `GrpcService` message, whose cluster is looked for by its bytes, or the cluster's name itself.
+    let cluster = {
+        let world = state.world.borrow();
+        world.upstreams.cluster_named_in(&service).ok_or(Status::ParseFailure)?
+    };
+    headers.replace(":authority", &cluster);
+    let request = Request {
+        worker: state.worker,
+        vm: state.vm,
+        context,
+        token,
+        cluster: cluster.clone(),
+        headers: headers.clone(),
+        body,
+        trailers: HeaderMap::default(),
+        timeout,
+    };
+    let world = state.world.clone();
+    let sent = match dispatch(&world, request) {
+        Dispatched::Sent(callout) => {
+            let mut world = world.borrow_mut();
+            state.next_grpc = token + 1;
+            world.posts.push(Post::Grpc(callout));
+            world.note(state.worker, || Event::CalloutSent { callout, token, context, cluster, headers });
+            Ok(token)
+        }
+        Dispatched::Refused(_) => Err(Status::InternalFailure),
+    };
+    call.put(place, sent?)
+}
+
+fn dispatch(world: &RefCell<World>, request: Request) -> Dispatched {
+    let mut world = world.borrow_mut();
+    let world = &mut *world;
+    world.upstreams.dispatch(request, world.now, &mut world.random)
+}
+
+pub(crate) fn grpc_call(call: &mut Call<'_>) -> Answer {
+    grpc(call, false)
+}
+
+pub(crate) fn grpc_stream(call: &mut Call<'_>) -> Answer {
+    grpc(call, true)
+}
+
+pub(crate) fn grpc_send(call: &mut Call<'_>) -> Answer {
+    let token = call.arg(0);
+    call.bytes(1, 2)?;
+    if token & 1 == 1 {
+        return Err(Status::BadArgument);
+    }
+    let state = call.caller.data();
+    if state.world.borrow().upstreams.is_open(state.worker, state.vm, token) { Ok(()) } else { Err(Status::NotFound) }
+}
+
+pub(crate) fn grpc_cancel(call: &mut Call<'_>) -> Answer {
+    let token = call.arg(0);
+    let state = call.caller.data();
+    let mut world = state.world.borrow_mut();
+    if world.upstreams.cancel_token(state.worker, state.vm, token) { Ok(()) } else { Err(Status::NotFound) }
+}

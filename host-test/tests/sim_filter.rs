@@ -1,0 +1,109 @@
+//! The built module in the simulated proxy: what it does, and what a request costs, exactly.
+
+use host_test::{
+    envoy, fake,
+    host::Module,
+    lab,
+    sim::{Config, Cost, Outcome, Request, Sim},
+    trace::Level,
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, net::IpAddr, sync::LazyLock, time::Duration};
+
+static MODULE: LazyLock<Module> = LazyLock::new(|| Module::read(&envoy::module().unwrap()).unwrap());
+
+const CLUSTER: &str = "criminalip";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A proxy with the filter and the stand-in, which answers after 50 ms.
+fn sim(changes: Value) -> Sim {
+    let config = Config::of(MODULE.clone(), lab::plugin(changes).to_string()).cluster(CLUSTER).workers(2);
+    let start = config.start;
+    let mut sim = Sim::start(config).unwrap();
+    sim.tell(CLUSTER, fake::simulated(fake::Answer::Report, start).after(Duration::from_millis(50)));
+    sim
+}
+
+fn from(peer: IpAddr) -> Request {
+    Request::get("/").source(&format!("{peer}:50000"))
+}
+
+fn ask(sim: &mut Sim, request: Request) -> Outcome {
+    let stream = sim.request(request);
+    assert!(sim.run_until_over(stream, PATIENCE), "{:#?}", sim.outcome(stream));
+    sim.take_outcome(stream).unwrap()
+}
+
+#[test]
+fn a_first_request_waits_for_the_report_and_the_next_is_decided_at_once() {
+    let mut sim = sim(json!({}));
+    let first = ask(&mut sim, from(fake::peer::CLEAN));
+    assert_eq!(first.status, Some(200));
+    assert!(first.took >= Duration::from_millis(50), "{:?}", first.took);
+    let next = ask(&mut sim, from(fake::peer::CLEAN));
+    assert_eq!((next.status, next.took), (Some(200), Duration::ZERO));
+    assert!(next.forwarded.unwrap().first("x-criminalip").is_some());
+    assert_eq!(sim.callouts().1, 1);
+}
+
+/// What a warm request may cost. The calls are exact; the fuel, which is about the instructions, leaves room for a change
+/// of the compiler.
+struct Budget {
+    fuel: u64,
+    calls: &'static [(&'static str, u64)],
+}
+
+const PASSED: Budget = Budget {
+    fuel: 7_000,
+    calls: &[("proxy_get_property", 1), ("proxy_replace_header_map_value", 1), ("proxy_set_property", 1)],
+};
+
+const REFUSED: Budget = Budget {
+    fuel: 10_500,
+    calls: &[
+        ("proxy_get_header_map_value", 2),
+        ("proxy_get_property", 1),
+        ("proxy_send_local_response", 1),
+        ("proxy_set_property", 1),
+    ],
+};
+
+/// The cost of a request of a peer that is known; the same for the same seed, to the instruction.
+fn cost_of(peer: IpAddr, changes: Value, status: u32) -> Cost {
+    let once = || {
+        let mut sim = sim(changes.clone());
+        sim.set_trace(Level::Off);
+        for _ in 0..3 {
+            ask(&mut sim, from(peer));
+        }
+        let before = sim.cost();
+        assert_eq!(ask(&mut sim, from(peer)).status, Some(status));
+        sim.cost().since(&before)
+    };
+    let cost = once();
+    assert_eq!(cost, once());
+    cost
+}
+
+fn check(peer: IpAddr, changes: Value, status: u32, budget: &Budget) {
+    let cost = cost_of(peer, changes, status);
+    let calls: BTreeMap<_, _> = budget.calls.iter().copied().collect();
+    assert_eq!(cost.calls, calls);
+    assert!(cost.fuel <= budget.fuel, "{} of {} fuel", cost.fuel, budget.fuel);
+    assert_eq!(cost.memory, 0, "a warm request takes no memory");
+}
+
+#[test]
+fn a_warm_request_that_passes_stays_within_its_budget() {
+    check(fake::peer::CLEAN, json!({"log": "none"}), 200, &PASSED);
+}
+
+#[test]
+fn a_warm_request_that_is_tagged_only_stays_within_its_budget() {
+    check(fake::peer::TOR, json!({"log": "none"}), 200, &PASSED);
+}
+
+#[test]
+fn a_warm_request_that_is_refused_stays_within_its_budget() {
+    check(fake::peer::C2, json!({"log": "none"}), 403, &REFUSED);
+}
