@@ -63,15 +63,19 @@ impl Counter {
         }
     }
 
-    /// Every counter, each once.
-    pub(super) fn all() -> impl Iterator<Item = Counter> {
+    /// Every counter of decisions, each once, in the order of the declarations.
+    fn decisions() -> impl Iterator<Item = Counter> {
         let actions = [Action::Allow, Action::Tag, Action::Deny];
         let sources = Source::ALL.iter().copied();
         let modes = [Mode::Enforce, Mode::Shadow];
-        let decisions = actions.into_iter().flat_map(move |action| {
+        actions.into_iter().flat_map(move |action| {
             sources.clone().flat_map(move |source| modes.map(|mode| Counter::Decision(action, source, mode)))
-        });
-        decisions
+        })
+    }
+
+    /// Every counter, each once.
+    pub(super) fn all() -> impl Iterator<Item = Counter> {
+        Counter::decisions()
             .chain([Counter::Lookup(None)])
             .chain(LookupError::all().map(|error| Counter::Lookup(Some(error))))
             .chain(Reason::all().map(Counter::FailedOpen))
@@ -79,7 +83,7 @@ impl Counter {
             .chain(Found::ALL.map(Counter::Cache))
             .chain([Counter::Evicted, Counter::Dropped, Counter::BadHost])
             .chain(Skip::ALL.map(Counter::Skipped))
-            .chain(modes.map(Counter::Late))
+            .chain([Mode::Enforce, Mode::Shadow].map(Counter::Late))
             .chain([Counter::Unwatched])
             .chain(RouteMetadata::ALL.map(Counter::RouteMetadata))
             .chain(FeedOutcome::all().map(Counter::Feed))
@@ -133,14 +137,22 @@ impl RouteMetadata {
     }
 }
 
-/// What was counted since the last time it was taken, sorted by counter.
-pub(crate) struct Counters(Box<[(Counter, u64)]>);
+/// What was counted since the last time it was taken.
+pub(crate) struct Counters {
+    /// By action, source and mode: what every request adds to is found without a search.
+    decisions: [[[u64; 2]; Source::ALL.len()]; 3],
+    /// By what was found.
+    cache: [u64; Found::ALL.len()],
+    /// All others, sorted by counter.
+    others: Box<[(Counter, u64)]>,
+}
 
 impl Default for Counters {
     fn default() -> Counters {
-        let mut counters: Vec<_> = Counter::all().map(|counter| (counter, 0)).collect();
-        counters.sort_unstable();
-        Counters(counters.into())
+        let searched = |counter: &Counter| !matches!(counter, Counter::Decision(..) | Counter::Cache(_));
+        let mut others: Vec<_> = Counter::all().filter(searched).map(|counter| (counter, 0)).collect();
+        others.sort_unstable();
+        Counters { decisions: Default::default(), cache: Default::default(), others: others.into() }
     }
 }
 
@@ -151,17 +163,30 @@ impl Counters {
     }
 
     pub(crate) fn add_many(&mut self, counter: Counter, more: u64) {
-        let place = self.0.binary_search_by_key(&counter, |(counter, _)| *counter);
-        if let Some((_, count)) = place.ok().and_then(|place| self.0.get_mut(place)) {
+        let count = match counter {
+            Counter::Decision(action, source, mode) => self
+                .decisions
+                .get_mut(action as usize)
+                .and_then(|sources| sources.get_mut(source as usize)?.get_mut(mode as usize)),
+            Counter::Cache(found) => self.cache.get_mut(found as usize),
+            other => {
+                let place = self.others.binary_search_by_key(&other, |(counter, _)| *counter);
+                place.ok().and_then(|place| self.others.get_mut(place)).map(|(_, count)| count)
+            }
+        };
+        if let Some(count) = count {
             *count = count.saturating_add(more);
         }
     }
 
     /// Gives every counter that grew to `record`, with how much it grew, and starts again from zero.
     pub(crate) fn take(&mut self, mut record: impl FnMut(Counter, u64)) {
-        for (counter, count) in &mut self.0 {
+        let decisions = Counter::decisions().zip(self.decisions.as_flattened_mut().as_flattened_mut());
+        let cache = Found::ALL.map(Counter::Cache).into_iter().zip(&mut self.cache);
+        let others = self.others.iter_mut().map(|(counter, count)| (*counter, count));
+        for (counter, count) in decisions.chain(cache).chain(others) {
             if *count > 0 {
-                record(*counter, std::mem::take(count));
+                record(counter, std::mem::take(count));
             }
         }
     }
