@@ -3,7 +3,7 @@
 use crate::host::{self, Headers, Level};
 use crate::worker::Worker;
 use evaluator::Action;
-use gate::{Config, Decision, Format, LogLevel, Mode, Remote, StreamId};
+use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
 
 /// Tags, logs, and refuses where that is the decision. Returns whether the request was refused.
 pub(crate) fn enforce(
@@ -15,24 +15,23 @@ pub(crate) fn enforce(
 ) -> bool {
     write_tag(worker, config, decision);
     if config.tag.response_header.is_some() {
-        worker.response_tags.insert(stream, worker.tag.clone());
+        worker.response_tags.insert(stream, worker.tag.text().to_vec());
     }
     let refuses = decision.refuses(config.mode);
     log(config, decision, || decision.log_line(config, remote));
     if refuses {
         refuse(config, remote, decision);
     } else {
-        report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, &worker.tag));
+        report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, worker.tag.text()));
     }
     refuses
 }
 
 /// Writes the tag, and sets it as the filter state where the configuration names one.
 pub(crate) fn write_tag(worker: &mut Worker, config: &Config, decision: &Decision) {
-    worker.tag.clear();
-    evaluator::write_tag(&mut worker.tag, &decision.verdict, decision.source, config.mode == Mode::Shadow);
+    worker.tag.write(decision, config.mode);
     if let Some(name) = &config.tag.filter_state {
-        report("set the filter state", host::set_property(name, &worker.tag));
+        report("set the filter state", host::set_property(name, worker.tag.text()));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::host::{self, Level, MetricKind, SharedData};
 use crate::upstream::Resolved;
-use gate::{Gate, Histogram, Metric, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
+use evaluator::{Source, Verdict};
+use gate::{Decision, Gate, Histogram, Metric, Mode, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -13,8 +14,8 @@ pub(crate) struct Worker {
     pub(crate) gate: Gate,
     /// The time of the last tick or callback that asked for it: exact enough for lifetimes, free on the warm path.
     pub(crate) now: Moment,
-    /// Reused for every tag.
-    pub(crate) tag: Vec<u8>,
+    /// The tag that was written last.
+    pub(crate) tag: Tag,
     /// Tags for responses, where `tag.response_header` asks for them.
     pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
     /// Connections that are held, or whose release is still to be carried out.
@@ -41,6 +42,30 @@ pub(crate) fn tell(queue: u32, peer: SubjectId) {
     let _ = host::put_into_queue(queue, &peer.to_bytes());
 }
 
+/// A tag, and what it says: neighbouring requests often have the same, and it is not written anew for them.
+#[derive(Default)]
+pub(crate) struct Tag {
+    text: Vec<u8>,
+    says: Option<(Verdict, Source, Mode)>,
+}
+
+impl Tag {
+    /// Writes the tag of this decision.
+    pub(crate) fn write(&mut self, decision: &Decision, mode: Mode) {
+        let says = Some((decision.verdict, decision.source, mode));
+        if self.says != says {
+            self.says = says;
+            self.text.clear();
+            evaluator::write_tag(&mut self.text, &decision.verdict, decision.source, mode == Mode::Shadow);
+        }
+    }
+
+    /// As it was written last.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 struct Waker {
     root: RootId,
     queue: u32,
@@ -52,7 +77,7 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::new(Worker {
         gate: Gate::new(host::entropy(), &SharedData),
         now: host::now().unwrap_or_default(),
-        tag: Vec::new(),
+        tag: Tag::default(),
         response_tags: BTreeMap::new(),
         paused: BTreeSet::new(),
         resolved: VecDeque::new(),
