@@ -15,6 +15,7 @@
     clippy::disallowed_macros
 )]
 
+mod ending;
 mod enforce;
 mod feeds;
 mod host;

@@ -1,5 +1,6 @@
 //! The root context: configuration, time, and lookups.
 
+use crate::ending;
 use crate::enforce::enforce;
 use crate::feeds::{self, Fetches};
 use crate::host::{self, Buffer, Headers, Level, SharedData};
@@ -117,7 +118,7 @@ impl Context for Root {
             worker.gate.answer(lookup, &answer, proxy, effects);
         });
         if self.ending && self.retire() {
-            let _ = host::done();
+            ending::end_root(self.id.0);
         }
     }
 

@@ -37,7 +37,7 @@ async fn calls_for(lab: &Lab, peer: IpAddr) -> Result<(Reply, Vec<String>)> {
     let own = host_test::eventually(async || {
         let calls = calls(&lab.envoy.log()[from..]);
         let start = calls.iter().position(|call| call == "> on_context_create");
-        let end = calls.iter().position(|call| call == "> on_delete");
+        let end = calls.iter().position(|call| call == "> on_done");
         match (start, end) {
             (Some(start), Some(end)) => Ok(calls[start..=end].to_vec()),
             _ => anyhow::bail!("not over: {calls:?}"),
@@ -61,7 +61,7 @@ async fn a_warm_request_costs_these_calls_and_no_others() -> Result<()> {
         "< get_header_map_value",
         "< send_local_response",
     ];
-    let after = ["> on_response_headers", "> on_done", "> on_delete"];
+    let after = ["> on_response_headers", "> on_done"];
     for (peer, status, decision, inside) in [
         (peer::CLEAN, 200, "allow", &passed[..]),
         (peer::TOR, 200, "tag", &passed[..]),

@@ -2,6 +2,9 @@
 //!
 //! The SDK exports every callback that there is. The proxy calls what is exported, and each such call costs thousands of
 //! instructions a request, for nothing; and what is not there cannot panic. The linker knows no way to leave them out.
+//! Where the filter has a callback of its own in the place of the SDK's, that one gets the name by which the proxy calls it.
+
+use std::borrow::Cow;
 
 use anyhow::{Context, Result, bail};
 use wasm_encoder::{ExportSection, Module, RawSection};
@@ -9,12 +12,17 @@ use wasmparser::{Parser, Payload};
 
 const PREFIX: &str = "proxy_on_";
 
-/// The callbacks that stay, without their common prefix: those that the filter implements, those by which the SDK makes
-/// and ends contexts, and the allocator.
-const KEPT: [&str; 14] = [
+/// How the filter's own callbacks are called that stand in for the SDK's.
+const OWN_PREFIX: &str = "portcullis_on_";
+
+/// The filter's own callbacks, without their prefix.
+const OWN: [&str; 2] = ["done", "http_call_response"];
+
+/// The callbacks that stay, without their common prefix: those that the filter implements, the one by which the
+/// SDK makes contexts, and the allocator.
+const KEPT: [&str; 13] = [
     "configure",
     "context_create",
-    "delete",
     "done",
     "downstream_data",
     "http_call_response",
@@ -41,9 +49,9 @@ pub(crate) fn trim(module: &[u8]) -> Result<Vec<u8>> {
             let mut kept = ExportSection::new();
             for export in section.clone() {
                 let export = export?;
-                if stays(export.name) {
-                    kept.export(export.name, export.kind.into(), export.index);
-                    found.extend(export.name.strip_prefix(PREFIX));
+                if let Some(name) = name_in_trimmed(export.name) {
+                    found.extend(name.strip_prefix(PREFIX).map(str::to_owned));
+                    kept.export(&name, export.kind.into(), export.index);
                 }
             }
             trimmed.section(&kept);
@@ -53,14 +61,19 @@ pub(crate) fn trim(module: &[u8]) -> Result<Vec<u8>> {
             trimmed.section(&RawSection { id, data });
         }
     }
-    if let Some(missing) = KEPT.into_iter().find(|name| !found.contains(name)) {
+    if let Some(missing) = KEPT.into_iter().find(|name| !found.iter().any(|found| found == name)) {
         bail!("the module does not export {PREFIX}{missing}");
     }
     Ok(trimmed.finish())
 }
 
-fn stays(export: &str) -> bool {
-    export.strip_prefix(PREFIX).is_none_or(|callback| KEPT.contains(&callback))
+/// Under which name an export stays; `None` where it does not.
+fn name_in_trimmed(export: &str) -> Option<Cow<'_, str>> {
+    if let Some(own) = export.strip_prefix(OWN_PREFIX) {
+        return Some(format!("{PREFIX}{own}").into());
+    }
+    let stays = export.strip_prefix(PREFIX).is_none_or(|callback| KEPT.contains(&callback) && !OWN.contains(&callback));
+    stays.then_some(export.into())
 }
 
 #[cfg(test)]
@@ -70,25 +83,33 @@ mod tests {
     use super::*;
     use crate::workspace;
 
-    fn module(callbacks: &[&str]) -> Vec<u8> {
-        let exports: String = callbacks.iter().map(|name| format!(r#"(export "{PREFIX}{name}" (func $f))"#)).collect();
-        let body = "i32.const 1 drop ".repeat(100);
+    /// A module that exports one function under these names.
+    fn module<'a>(names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+        let exports = names.into_iter().map(|(prefix, name)| format!(r#"(export "{prefix}{name}" (func $f))"#));
+        let (exports, body) = (exports.collect::<String>(), "i32.const 1 drop ".repeat(100));
         wat::parse_str(format!(r#"(module (func $f {body}) (memory (export "memory") 1) {exports} (data "kept"))"#))
             .unwrap()
     }
 
+    /// The callbacks that stay, as the linker leaves them.
+    fn linked() -> impl Iterator<Item = (&'static str, &'static str)> {
+        KEPT.into_iter().map(|name| (if OWN.contains(&name) { OWN_PREFIX } else { PREFIX }, name))
+    }
+
     #[test]
     fn callbacks_that_do_not_stay_are_taken_out_and_the_rest_is_left_as_it_is() {
-        let mut all = KEPT.to_vec();
-        all.extend(["log", "request_body", "grpc_close"]);
-        assert_eq!(trim(&module(&all)).unwrap(), module(&KEPT));
-        assert_eq!(trim(&module(&KEPT)).unwrap(), module(&KEPT));
+        let sdk = OWN.into_iter().chain(["log", "request_body", "grpc_close", "delete"]).map(|name| (PREFIX, name));
+        let trimmed = module(KEPT.map(|name| (PREFIX, name)));
+        assert_eq!(trim(&module(linked().chain(sdk))).unwrap(), trimmed);
+        assert_eq!(trim(&module(linked())).unwrap(), trimmed);
     }
 
     #[test]
     fn a_callback_that_is_not_there_to_stay_is_named() {
-        let error = trim(&module(&KEPT[1..])).unwrap_err();
-        assert_eq!(error.to_string(), "the module does not export proxy_on_configure");
+        for missing in ["configure", "done"] {
+            let error = trim(&module(linked().filter(|(_, name)| *name != missing))).unwrap_err();
+            assert_eq!(error.to_string(), format!("the module does not export proxy_on_{missing}"));
+        }
     }
 
     /// A callback that the filter implements and that is taken out would never be called.
