@@ -4,14 +4,14 @@
 //! upstream would have got, so that an arm is measured only after it was seen to work.
 
 use crate::{
-    envoy::config::{cluster, socket_address, typed},
+    envoy::config::{cluster, header_from_filter_state, socket_address, typed},
     fake::KEY,
 };
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// The listener that is measured, the path that shows the tag, and the header that it shows the tag in.
@@ -64,11 +64,13 @@ pub(super) struct Arm {
 pub(super) const NONE: &str = "none";
 
 /// All arms.
-pub(super) const ARMS: [Arm; 7] = [
+pub(super) const ARMS: [Arm; 9] = [
     Arm { name: NONE, proof: Proof::None, bootstrap: none },
     Arm { name: "noop", proof: Proof::Stat("wasm.envoy.wasm.runtime.v8.active"), bootstrap: noop },
     Arm { name: "portcullis", proof: Proof::Tag("source=cache"), bootstrap: portcullis },
+    Arm { name: "portcullis_state", proof: Proof::Tag("source=cache"), bootstrap: portcullis_state },
     Arm { name: "portcullis_100k", proof: Proof::Tag("source=cache"), bootstrap: portcullis_100k },
+    Arm { name: "connection", proof: Proof::Tag("verdict=allow, score=20"), bootstrap: connection },
     Arm { name: "lua", proof: Proof::Tag(BY_HEART), bootstrap: lua },
     Arm { name: "rbac_1000", proof: Proof::Stat("http.measured.rbac.allowed"), bootstrap: rbac_1000 },
     Arm { name: "ext_authz", proof: Proof::Tag(BY_HEART), bootstrap: ext_authz },
@@ -79,12 +81,18 @@ fn none(_: &Setting) -> Value {
 }
 
 fn noop(setting: &Setting) -> Value {
-    bootstrap(vec![manager(vec![wasm(&setting.noop, "noop", String::new())])])
+    bootstrap(vec![manager(vec![wasm("http", &setting.noop, "noop", String::new())])])
 }
 
-/// Warm: the only peer is the load generator, and its facts are in the cache before anything is measured.
+/// Warm: the only peer is the load generator, and its facts are in the cache before anything is measured. The tag is in a
+/// header alone, as those of the other arms are.
 fn portcullis(setting: &Setting) -> Value {
-    with_module(setting, json!({}))
+    with_module(setting, &json!({"tag": {"filter_state": null}}))
+}
+
+/// The same with the tag in the filter state as well, which is the default.
+fn portcullis_state(setting: &Setting) -> Value {
+    with_module(setting, &json!({}))
 }
 
 fn portcullis_100k(setting: &Setting) -> Value {
@@ -94,22 +102,43 @@ fn portcullis_100k(setting: &Setting) -> Value {
             .map(|(net, length)| json!({"cidr": format!("{net}/{length}")}))
             .collect()
     };
-    with_module(setting, json!({"allow": list(0), "deny": list(1 << 20)}))
+    let lists = json!({"allow": list(0), "deny": list(1 << 20)});
+    with_module(setting, &json!({"tag": {"filter_state": null}, "lists": lists}))
 }
 
-fn with_module(setting: &Setting, lists: Value) -> Value {
-    let plugin = json!({
+fn with_module(setting: &Setting, more: &Value) -> Value {
+    let filter = wasm("http", &setting.module, "portcullis", plugin(more));
+    with_lookups(setting, bootstrap(vec![manager(vec![filter])]))
+}
+
+/// Once per connection: the module as a network filter leaves its tag in the filter state, and Envoy itself makes the
+/// header of it for each request.
+fn connection(setting: &Setting) -> Value {
+    let filter = wasm("network", &setting.module, "portcullis", plugin(&json!({"role": "network"})));
+    let mut manager = manager(vec![]);
+    manager["typed_config"]["early_header_mutation_extensions"] = json!([header_from_filter_state()]);
+    with_lookups(setting, bootstrap(vec![filter, manager]))
+}
+
+/// The configuration of the module, with these keys and those that every arm needs.
+fn plugin(more: &Value) -> String {
+    let mut plugin = json!({
         "api": {"cluster": "criminalip", "key": KEY},
         "first_look": {"hold": "20s"},
         "scope": {"treat_as_public": ["127.0.0.0/8"]},
-        "lists": lists,
     });
-    let mut bootstrap = bootstrap(vec![manager(vec![wasm(&setting.module, "portcullis", plugin.to_string())])]);
+    for (key, value) in more.as_object().into_iter().flatten() {
+        plugin[key] = value.clone();
+    }
+    plugin.to_string()
+}
+
+fn with_lookups(setting: &Setting, mut bootstrap: Value) -> Value {
     bootstrap["static_resources"]["clusters"] = json!([cluster("criminalip", setting.api)]);
     bootstrap
 }
 
-/// The least that does the same: take the address apart, look it up in a table of as many peers as a cache holds, set
+/// The least that does the same as `portcullis`: take the address apart, look it up in a table of as many peers as a cache holds, set
 /// the header.
 fn lua(_: &Setting) -> Value {
     let script = format!(
@@ -132,6 +161,7 @@ fn lua(_: &Setting) -> Value {
     bootstrap(vec![manager(vec![json!({"name": "lua", "typed_config": lua})])])
 }
 
+/// As operators write it: one policy with a principal for each prefix. Envoy compares the peer with one after the other.
 fn rbac_1000(_: &Setting) -> Value {
     let principal = |(net, length): (Ipv4Addr, u8)| json!({"remote_ip": {"address_prefix": net, "prefix_len": length}});
     let principals: Vec<_> = prefixes(SHORT_LIST, 0).into_iter().map(principal).collect();
@@ -205,9 +235,10 @@ fn answer(prefix: &str) -> Value {
     })
 }
 
-fn wasm(module: &std::path::Path, name: &str, plugin: String) -> Value {
+/// A filter of this kind, `http` or `network`.
+fn wasm(kind: &str, module: &Path, name: &str, plugin: String) -> Value {
     let wasm = typed(
-        "extensions.filters.http.wasm.v3.Wasm",
+        &format!("extensions.filters.{kind}.wasm.v3.Wasm"),
         json!({"config": {
             "name": name,
             "vm_config": {

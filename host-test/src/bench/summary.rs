@@ -8,11 +8,12 @@ use crate::bench::load::Served;
 use serde_json::{Value, json};
 
 /// What one arm is to add over `none`, at most, as a share of what another arm adds.
-const GOALS: [(&str, &str, f64); 4] = [
+const GOALS: [(&str, &str, f64); 5] = [
     ("portcullis", "lua", 0.75),
     ("portcullis", "ext_authz", 0.13),
     ("portcullis", "rbac_1000", 0.22),
     ("portcullis_100k", "portcullis", 1.1),
+    ("connection", "ext_authz", 0.05),
 ];
 
 /// One arm in one round, per request.

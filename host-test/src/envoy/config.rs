@@ -158,7 +158,7 @@ impl Listener {
 }
 
 /// Makes the tag of what a network filter left in the filter state, and never of what a client sent.
-fn header_from_filter_state() -> Value {
+pub(crate) fn header_from_filter_state() -> Value {
     json!({
         "name": "tag",
         "typed_config": typed("extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", json!({
