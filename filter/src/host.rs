@@ -5,6 +5,8 @@
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
 
+mod callbacks;
+
 use gate::{Conflict, Moment, Store, Version};
 
 /// A host call did not succeed: its status, as the ABI numbers them.

@@ -1,7 +1,8 @@
 //! The proxy-wasm module: thin shells that carry the proxy's callbacks to the gate and its decisions to host calls.
 //!
 //! Here is no rule, no cache and no schedule. [`root`] carries configuration, time and lookups, [`http`] carries
-//! requests, [`network`] connections, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
+//! requests, [`network`] connections, [`place`] watches that the proxy has one where the
+//! other belongs, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,6 +22,7 @@ mod feeds;
 mod host;
 mod http;
 mod network;
+mod place;
 mod remote;
 mod root;
 mod route;

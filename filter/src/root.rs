@@ -6,6 +6,7 @@ use crate::feeds::{self, Fetches};
 use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};
+use crate::place;
 use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
@@ -88,11 +89,13 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         let site = Rc::clone(&self.loaded.as_ref()?.site);
+        place::created(context_id, &site);
         Some(Box::new(Http::new(StreamId(context_id), site)))
     }
 
     fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
         let site = Rc::clone(&self.loaded.as_ref()?.site);
+        place::created(context_id, &site);
         Some(Box::new(Network::new(StreamId(context_id), site)))
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
     /// Connections that are held, or whose release is still to be carried out.
     pub(crate) paused: BTreeSet<StreamId>,
+    /// Roots about whose place the log has been told.
+    pub(crate) misplaced: BTreeSet<RootId>,
     /// Streams whose response is held until the address of their upstream is judged.
     pub(crate) resolved: VecDeque<Resolved>,
     /// Streams whose response is held for a lookup, and the name that they asked for.
@@ -80,6 +82,7 @@ thread_local! {
         tag: Tag::default(),
         response_tags: BTreeMap::new(),
         paused: BTreeSet::new(),
+        misplaced: BTreeSet::new(),
         resolved: VecDeque::new(),
         answers: BTreeMap::new(),
         releases: VecDeque::new(),
@@ -128,6 +131,7 @@ impl Worker {
     /// Forgets a root that is gone.
     pub(crate) fn remove_root(&mut self, root: RootId) {
         self.wakers.retain(|_, waker| waker.root != root);
+        self.misplaced.remove(&root);
     }
 
     /// Has the root called back within a turn of the proxy's event loop, to send its lookups.

@@ -10,6 +10,7 @@ mod json;
 mod keys;
 mod mistake;
 mod networks;
+mod role;
 mod route;
 mod rules;
 #[cfg(test)]

@@ -1,8 +1,14 @@
-//! The budget of a warm request in calls across the VM's border, counted from Envoy's own trace: what is not in these
+//! The budgets of a warm request and of a connection in calls across the VM's border, counted from Envoy's own trace: what is not in these
 //! lists costs nothing.
 
 use anyhow::Result;
-use host_test::{client::Reply, fake::peer, lab::Lab};
+use host_test::{
+    client::{Http2, Reply},
+    envoy::config::Place,
+    fake::peer,
+    lab::{Lab, MAIN},
+    tcp::{Client, Server},
+};
 use serde_json::json;
 use std::net::IpAddr;
 
@@ -33,7 +39,11 @@ async fn calls_for(lab: &Lab, peer: IpAddr) -> Result<(Reply, Vec<String>)> {
     let from = lab.envoy.log().len();
     lab.envoy.set_log_level("wasm", "trace").await?;
     let reply = lab.ask(peer).send().await?;
-    // The context ends when the answer is out.
+    Ok((reply, calls_of_a_context(lab, from).await?))
+}
+
+/// The calls from the creation of a context, after so many lines of the log, to its end.
+async fn calls_of_a_context(lab: &Lab, from: usize) -> Result<Vec<String>> {
     let own = host_test::eventually(async || {
         let calls = calls(&lab.envoy.log()[from..]);
         let start = calls.iter().position(|call| call == "> on_context_create");
@@ -45,7 +55,7 @@ async fn calls_for(lab: &Lab, peer: IpAddr) -> Result<(Reply, Vec<String>)> {
     })
     .await?;
     lab.envoy.set_log_level("wasm", "info").await?;
-    Ok((reply, own))
+    Ok(own)
 }
 
 #[tokio::test]
@@ -76,5 +86,61 @@ async fn a_warm_request_costs_these_calls_and_no_others() -> Result<()> {
         }
         assert_eq!(calls, [&before[..], inside, &after[..]].concat(), "{decision}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_of_a_known_peer_costs_these_calls_and_no_others() -> Result<()> {
+    let server = Server::start(b"")?;
+    let lab =
+        Lab::with(json!({"role": "network", "log": "none"})).place(Place::BeforeTcp(server.address())).start().await?;
+    let before = ["> on_context_create", "> on_new_connection", "< get_property"];
+    let passed = ["< get_current_time_nanoseconds", "< set_property"];
+    let refused = [&passed[..], &["< close_stream"]].concat();
+    let chunk = ["> on_downstream_data"; 3];
+    for (peer, inside, chunks) in [(peer::CLEAN, &passed[..], 3), (peer::C2, &refused[..], 0)] {
+        for known in [false, true] {
+            let from = lab.envoy.log().len();
+            lab.envoy.set_log_level("wasm", "trace").await?;
+            let mut client = Client::from(peer, lab.address(MAIN)).await?;
+            for _ in 0..chunks {
+                // Answered before the next is sent, so that each is a chunk of its own.
+                assert_eq!(client.exchange(b"chunk").await?, b"chunk");
+            }
+            if chunks == 0 {
+                assert_eq!(client.closed().await, b"");
+            }
+            drop(client);
+            let calls = calls_of_a_context(&lab, from).await?;
+            if known {
+                // The end of the stream is a chunk without bytes.
+                let end = if chunks > 0 { &["> on_downstream_data"][..] } else { &[] };
+                let after = ["> on_done", "> on_delete"];
+                assert_eq!(calls, [&before[..], inside, &chunk[..chunks], end, &after].concat(), "{peer}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn once_per_connection_a_request_costs_no_call_but_that_which_brings_its_bytes() -> Result<()> {
+    let lab = Lab::with(json!({"role": "network", "log": "none"})).place(Place::BeforeHttp).start().await?;
+    let connection = Http2::connect(lab.address(MAIN), Some(peer::TOR)).await?;
+    connection.send(lab.ask(peer::TOR)).await?;
+    let from = lab.envoy.log().len();
+    lab.envoy.set_log_level("wasm", "trace").await?;
+    for _ in 0..5 {
+        connection.send(lab.ask(peer::TOR)).await?;
+    }
+    drop(connection);
+    let calls = host_test::eventually(async || {
+        let calls = calls(&lab.envoy.log()[from..]);
+        anyhow::ensure!(calls.iter().any(|call| call == "> on_delete"), "{calls:?}");
+        Ok(calls)
+    })
+    .await?;
+    let others: Vec<_> = calls.iter().filter(|call| *call != "> on_downstream_data").collect();
+    assert_eq!(others, ["> on_done", "> on_delete"]);
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::json::Json;
 use super::keys::{Keys, Section};
 use super::mistake::{At, MistakeKind, Mistakes};
 use super::networks::{lists, scope};
+use super::role::refuse_what_is_about_requests;
 use super::rules::{DIRECTION, policy};
 use super::select::select;
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
@@ -78,6 +79,9 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
     let log = keys.or("log", LOG, "denials");
     let route_metadata = keys.or("route_metadata", OrNull(NAMESPACE), Json::Null);
     let self_test = keys.or("self_test", Flag, false);
+    if role == Some(Role::Network) {
+        refuse_what_is_about_requests(keys);
+    }
     if direction == Some(Direction::Ingress)
         && (destination == Some(Destination::Name)
             || select.as_ref().is_some_and(|select| select.domains)

@@ -122,7 +122,8 @@ impl<'a> Keys<'a> {
         self.find(name)
     }
 
-    fn find(&self, name: &str) -> Option<&'a Json> {
+    /// What is written under this name.
+    pub(super) fn find(&self, name: &str) -> Option<&'a Json> {
         self.members.iter().find(|(key, _)| **key == *name).map(|(_, value)| value)
     }
 

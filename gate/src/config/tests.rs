@@ -291,6 +291,31 @@ fn keys_that_exclude_each_other_are_named() {
 }
 
 #[test]
+fn what_is_about_requests_is_a_mistake_where_connections_are_judged() {
+    let document = r#"{"role": "network", "api": {"cluster": "c"}, "deny": {"status": 404}, "route_metadata": "criminalip",
+        "tag": {"request_header": "x-a", "response_header": null, "filter_state": "a"},
+        "select": {"critical_ports": [22], "routes": ["a"], "all_of": [{"hosts": ["a.example"]}, {"routes": ["b"]}]},
+        "policy": {"rules": [{"name": "a", "when": {"ports": [22], "host": ["a.example"]}, "then": "deny"},
+            {"name": "b", "when": {"path_prefix": ["/"], "method": ["GET"]}, "then": "deny"}]}}"#;
+    let about_requests = [
+        "deny",
+        "route_metadata",
+        "tag.request_header",
+        "tag.response_header",
+        "select.routes",
+        "select.all_of[1].routes",
+        "policy.rules[1].when.path_prefix",
+        "policy.rules[1].when.method",
+    ];
+    assert_eq!(mistakes(document), about_requests.map(|path| (path.to_owned(), Conflict)));
+    assert_eq!(mistakes(&document.replace("network", "http")), []);
+    check(
+        r#""role": "network", "deny": {}"#,
+        r#"deny: this is about requests, and with "role": "network" there are none; leave it out [conflict]"#,
+    );
+}
+
+#[test]
 fn every_mistake_of_a_document_is_reported_at_once() {
     let document = r#"{
         "mode": "off", "journal": {}, "log": "all", "log": "none",

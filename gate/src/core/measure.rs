@@ -53,6 +53,11 @@ impl Gate {
         skip
     }
 
+    /// Counts a stream that is refused because the filter is not where its configuration says.
+    pub fn misplaced(&mut self) {
+        self.counters.add(Counter::Misplaced);
+    }
+
     /// Counts a name of a destination that is no host.
     pub fn bad_host(&mut self) {
         self.counters.add(Counter::BadHost);

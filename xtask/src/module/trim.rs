@@ -16,7 +16,7 @@ const PREFIX: &str = "proxy_on_";
 const OWN_PREFIX: &str = "portcullis_on_";
 
 /// The filter's own callbacks, without their prefix.
-const OWN: [&str; 2] = ["done", "http_call_response"];
+const OWN: [&str; 4] = ["done", "http_call_response", "new_connection", "request_headers"];
 
 /// The callbacks that stay, without their common prefix: those that the filter implements, the one by which the
 /// SDK makes contexts, and the allocator.
