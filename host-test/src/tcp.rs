@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     task::JoinSet,
@@ -154,6 +154,16 @@ impl Client {
     /// When the proxy cannot be reached.
     pub async fn plain(to: SocketAddr) -> Result<Client> {
         Ok(Client::of(connect(to, None).await?))
+    }
+
+    /// Connects from this address of this machine.
+    ///
+    /// # Errors
+    /// When the address is not this machine's, or nobody listens there.
+    pub async fn bound(from: IpAddr, to: SocketAddr) -> Result<Client> {
+        let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind((from, 0).into())?;
+        Ok(Client::of(socket.connect(to).await?))
     }
 
     fn of(stream: TcpStream) -> Client {

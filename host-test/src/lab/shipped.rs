@@ -69,8 +69,16 @@ pub fn lead(bootstrap: &mut Value, cluster: &str, address: SocketAddr) {
 /// When it cannot be read, or is more than JSON can say.
 pub fn read(file: &str) -> Result<Value> {
     let text = fs::read_to_string(envoy::workspace().join("envoy").join(file)).with_context(|| file.to_owned())?;
-    let documents = Yaml::load_from_str(&text)?;
-    let [document] = documents.as_slice() else { bail!("{file} has {} documents", documents.len()) };
+    yaml(&text).with_context(|| file.to_owned())
+}
+
+/// One document of YAML, as JSON.
+///
+/// # Errors
+/// When it is none, or more than JSON can say.
+pub fn yaml(text: &str) -> Result<Value> {
+    let documents = Yaml::load_from_str(text)?;
+    let [document] = documents.as_slice() else { bail!("there are {} documents", documents.len()) };
     json_of(document)
 }
 
