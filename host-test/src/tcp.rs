@@ -1,7 +1,7 @@
 //! Plain TCP: a server that greets and echoes, and a client that speaks for any peer to any destination.
 
-use crate::{background::Background, changes::Watched, client::connect};
-use anyhow::Result;
+use crate::{PATIENCE, background::Background, changes::Watched, client::connect};
+use anyhow::{Context, Result};
 use std::{
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
     sync::Arc,
@@ -13,6 +13,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     task::JoinSet,
+    time::timeout,
 };
 
 /// A connection as the server has it.
@@ -176,7 +177,7 @@ impl Client {
     /// # Errors
     /// When the connection is closed.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.write.write_all(bytes).await?)
+        Ok(timeout(PATIENCE, self.write.write_all(bytes)).await??)
     }
 
     /// Reads exactly so many bytes.
@@ -185,7 +186,7 @@ impl Client {
     /// When the connection is closed before.
     pub async fn read(&mut self, bytes: usize) -> Result<Vec<u8>> {
         let mut buffer = vec![0; bytes];
-        self.read.read_exact(&mut buffer).await?;
+        timeout(PATIENCE, self.read.read_exact(&mut buffer)).await??;
         Ok(buffer)
     }
 
@@ -196,15 +197,19 @@ impl Client {
     pub async fn exchange(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
         let Client { read, write } = self;
         let mut answer = vec![0; bytes.len()];
-        tokio::try_join!(write.write_all(bytes), read.read_exact(&mut answer))?;
+        let both = async { tokio::try_join!(write.write_all(bytes), read.read_exact(&mut answer)) };
+        timeout(PATIENCE, both).await??;
         Ok(answer)
     }
 
     /// Waits until the other side closes, and gives what came until then. A reset is a way to close.
-    pub async fn closed(&mut self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When it has not closed within [`PATIENCE`].
+    pub async fn closed(&mut self) -> Result<Vec<u8>> {
         let mut rest = Vec::new();
         // What was read before an error is in `rest`.
-        let _ = self.read.read_to_end(&mut rest).await;
-        rest
+        let _ = timeout(PATIENCE, self.read.read_to_end(&mut rest)).await.context("it was not closed")?;
+        Ok(rest)
     }
 }

@@ -277,7 +277,7 @@ async fn an_egress_gateway_judges_the_server_name_before_anything_is_connected()
     for name in [host::MALICIOUS, host::PHISHING] {
         let mut client = Client::plain(gateway).await?;
         client.send(&client_hello(Some(name))).await?;
-        assert_eq!(client.closed().await, b"", "{name}");
+        assert_eq!(client.closed().await?, b"", "{name}");
         assert!(!dns.asked().contains(&name.to_owned()), "{name} is not even resolved");
         let access = lab.envoy.wait_for_access(&format!("\"destination\":\"{name}\"")).await?;
         assert!(access.contains("verdict=deny") && access.contains("wasm_downstream_close"), "{access}");
@@ -286,7 +286,7 @@ async fn an_egress_gateway_judges_the_server_name_before_anything_is_connected()
     for first in [client_hello(None), b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
         let mut client = Client::plain(gateway).await?;
         client.send(&first).await?;
-        assert_eq!(client.closed().await, b"");
+        assert_eq!(client.closed().await?, b"");
     }
     assert_eq!(server.accepted().len(), 1);
     assert_eq!(lab.fake.calls().len(), 3);

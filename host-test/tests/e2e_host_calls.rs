@@ -108,7 +108,7 @@ async fn a_connection_of_a_known_peer_costs_these_calls_and_no_others() -> Resul
                 assert_eq!(client.exchange(b"chunk").await?, b"chunk");
             }
             if chunks == 0 {
-                assert_eq!(client.closed().await, b"");
+                assert_eq!(client.closed().await?, b"");
             }
             drop(client);
             let calls = calls_of_a_context(&lab, from).await?;

@@ -58,7 +58,7 @@ async fn pipelined_requests_are_served_after_the_verdict_or_never() -> Result<()
         lab.envoy.wait_for_log(&format!("proxy_on_downstream_data(2, {}, ", requests.len())).await?;
         assert_eq!(lab.envoy.stat("http.main.downstream_rq_total").await?, 0);
         lab.fake.release();
-        let answers = String::from_utf8(client.closed().await)?;
+        let answers = String::from_utf8(client.closed().await?)?;
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), served, "{answers}");
         let seen: Vec<_> = lab.upstream.seen().into_iter().map(|seen| seen.path).collect();
         assert_eq!(seen, (0..served).map(|number| format!("/{number}")).collect::<Vec<_>>());

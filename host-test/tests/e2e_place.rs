@@ -29,7 +29,7 @@ async fn a_filter_in_the_wrong_place_refuses_everything_says_so_once_and_harms_n
         lab.wait_for_metric("criminalip_held", 1).await?;
         for _ in 0..5 {
             if role == "http" {
-                assert_eq!(Client::from(peer::CLEAN, lab.address("wrong")).await?.closed().await, b"");
+                assert_eq!(Client::from(peer::CLEAN, lab.address("wrong")).await?.closed().await?, b"");
             } else {
                 let asked = lab.ask_at("wrong", Some(peer::CLEAN)).send().await;
                 assert!(asked.is_err(), "{asked:?}");

@@ -39,7 +39,7 @@ async fn plain_tcp_reaches_the_service_after_the_verdict_only() -> Result<()> {
     })
     .await?;
     let at = lab.address("tcp-ingress");
-    assert_eq!(Client::from(peer::C2, at).await?.closed().await, b"");
+    assert_eq!(Client::from(peer::C2, at).await?.closed().await?, b"");
     assert_eq!(server.accepted().len(), 0);
     assert_eq!(Client::from(peer::CLEAN, at).await?.read(5).await?, b"hello");
     let access: Value = serde_json::from_str(&lab.envoy.wait_for_access("wasm_downstream_close").await?)?;
@@ -136,7 +136,7 @@ async fn a_sidecar_goes_to_where_the_connection_was_to_go() -> Result<()> {
             "inbound" => Client::from(peer::C2, at).await?,
             _ => Client::toward((peer::C2, 443).into(), at).await?,
         };
-        assert_eq!(denied.closed().await, b"");
+        assert_eq!(denied.closed().await?, b"");
         lab.envoy.wait_for_access("verdict=deny").await?;
         assert_eq!(lab.fake.calls().len(), 1);
     }
@@ -157,6 +157,7 @@ fn run(command: &str) -> Result<()> {
 }
 
 /// Runs the test of this name again, in a network of its own. `false` when it runs there already.
+#[allow(clippy::disallowed_macros, reason = "this runs outside the proxy")]
 fn in_own_network(test: &str) -> Result<bool> {
     if std::env::var_os(OWN_NETWORK).is_some() {
         return Ok(false);
@@ -203,14 +204,14 @@ async fn a_sidecar_behind_iptables_judges_the_original_source_and_destination() 
     let good = Server::start_at((peer::CLEAN, 5432).into(), b"good")?;
     let bad = Server::start_at((peer::C2, 5432).into(), b"bad")?;
     assert_eq!(Client::bound(workload, good.address()).await?.read(4).await?, b"good");
-    assert_eq!(Client::bound(workload, bad.address()).await?.closed().await, b"");
+    assert_eq!(Client::bound(workload, bad.address()).await?.closed().await?, b"");
     let decision = outbound.wait_for_decision(peer::C2).await?;
     assert_eq!(decision["connection"]["port"], 5432);
     assert_eq!((good.accepted().len(), bad.accepted().len()), (1, 0));
 
     let server = Server::start_at((workload, 8000).into(), b"workload")?;
     assert_eq!(Client::bound(peer::CLEAN, server.address()).await?.read(8).await?, b"workload");
-    assert_eq!(Client::bound(peer::C2, server.address()).await?.closed().await, b"");
+    assert_eq!(Client::bound(peer::C2, server.address()).await?.closed().await?, b"");
     let decision = inbound.wait_for_decision(peer::C2).await?;
     assert_eq!((&decision["direction"], &decision["connection"]["port"]), (&"ingress".into(), &8000.into()));
     assert_eq!(server.accepted().len(), 1);
