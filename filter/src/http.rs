@@ -66,7 +66,9 @@ impl Http {
     }
 
     fn decide(&mut self, worker: &mut Worker) -> Action {
-        self.site = route::site(worker, &self.site);
+        if let Some(own) = route::site(worker, &self.site) {
+            self.site = own;
+        }
         let config = &self.site.config;
         let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
         let remote = &remote;

@@ -9,25 +9,31 @@ use std::rc::Rc;
 const DEEPEST: u32 = 2;
 
 /// The configuration for the current request's route, where the site's own says that routes may have something of theirs.
-pub(crate) fn site(worker: &mut Worker, site: &Rc<Site>) -> Rc<Site> {
-    let Some(name) = &site.config.route_metadata else { return Rc::clone(site) };
+pub(crate) fn site(worker: &mut Worker, site: &Rc<Site>) -> Option<Rc<Site>> {
+    own(worker, site, site.config.route_metadata.as_deref()?)
+}
+
+#[inline(never)]
+fn own(worker: &mut Worker, site: &Rc<Site>, name: &str) -> Option<Rc<Site>> {
     let path = [&b"xds\0route_metadata\0filter_metadata\0"[..], name.as_bytes()].concat();
     let found = host::property(&path);
     if found.as_ref().is_err_and(|status| status.is_not_found()) {
-        return Rc::clone(site);
+        return None;
     }
     // All that cannot be handed over is the same: nothing tells it apart.
     let bytes = found.as_deref().unwrap_or_default();
     let read = || found.as_deref().ok().map(|bytes| metadata(bytes, DEEPEST)).ok_or_else(Mistake::unreadable);
-    worker.gate.for_route(site, bytes, read).unwrap_or_else(|mistakes| {
-        let route = host::property(b"xds\0route_name").unwrap_or_default();
-        let route = String::from_utf8_lossy(&route);
-        for mistake in mistakes {
-            let line = format!("portcullis: metadata {name:?} of route {route:?} does not count: {mistake}");
-            host::log(Level::Error, &line);
-        }
-        Rc::clone(site)
-    })
+    let mistakes = match worker.gate.for_route(site, bytes, read) {
+        Ok(own) => return Some(own),
+        Err(mistakes) => mistakes,
+    };
+    let route = host::property(b"xds\0route_name").unwrap_or_default();
+    let route = String::from_utf8_lossy(&route);
+    for mistake in mistakes {
+        let line = format!("portcullis: metadata {name:?} of route {route:?} does not count: {mistake}");
+        host::log(Level::Error, &line);
+    }
+    None
 }
 
 /// A value as the proxy writes it. It does not say of what kind a value is: what can be read as values by their names is
