@@ -58,6 +58,32 @@ async fn calls_of_a_context(lab: &Lab, from: usize) -> Result<Vec<String>> {
     Ok(own)
 }
 
+/// A peer that is known costs nothing for being selected or not, whatever the conditions ask for: only the port is read, on
+/// ingress. A route's own policy costs one call.
+#[tokio::test]
+async fn selection_costs_a_warm_request_nothing_and_a_policy_of_its_route_one_call() -> Result<()> {
+    let select = json!({"routes": ["admin"], "hosts": ["*.corp.example"], "sources": ["192.0.2.0/24"],
+        "after_hours": {"time_zone": "Asia/Seoul", "working": "Mon-Fri 09:00-18:00"}, "sample_percent": 100});
+    let own = json!({"name": "own", "match": {"prefix": "/"},
+        "metadata": {"filter_metadata": {"criminalip": {"on_error": "deny", "first_look": {"hold": "2s"}}}}});
+    for (changes, more) in [
+        (json!({"select": select}), &[][..]),
+        (json!({"select": {"critical_ports": [80], "sample_percent": 100}}), &["< get_property"]),
+        (json!({"route_metadata": "criminalip"}), &["< get_property"]),
+    ] {
+        let mut changes = changes;
+        changes["log"] = json!("none");
+        let lab = Lab::with(changes.clone()).route(own.clone()).answering().start().await?;
+        lab.ask(peer::CLEAN).send().await?;
+        let (reply, calls) = calls_for(&lab, peer::CLEAN).await?;
+        assert_eq!(reply.status.as_u16(), 200);
+        let own: Vec<_> = calls.iter().filter(|call| call.starts_with('<')).map(String::as_str).collect();
+        let usual = ["< get_property", "< set_property", "< replace_header_map_value"];
+        assert_eq!(own, [more, &usual].concat(), "{changes}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_warm_request_costs_these_calls_and_no_others() -> Result<()> {
     let lab = Lab::with(json!({"log": "none"})).answering().start().await?;
