@@ -232,6 +232,64 @@ fn a_domain_is_remembered_for_all_workers_and_looked_up_anew_when_stale() {
     assert_eq!(world.next().unwrap().subject, Subject::Domain(BAD.into()));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn streams_with_an_address_and_a_name_end_exactly_once_and_each_is_asked_about_once(
+        steps in proptest::collection::vec((0u8..5, 0u8..4, 0u8..4, 0u64..900), 1..150),
+    ) {
+        let mut world = egress("");
+        let (mut held, mut flying, mut streams) = (BTreeSet::new(), Vec::<Lookup>::new(), 0..);
+        for (step, address, name, millis) in steps {
+            let mut released = Vec::new();
+            match step {
+                0 | 1 => {
+                    let remote = Remote {
+                        address: (address > 0).then(|| ip(&format!("198.51.100.{address}"))),
+                        host: (name > 0).then(|| format!("n{name}.criminalip.io").into()),
+                    };
+                    let stream = streams.next().unwrap();
+                    if world.seek(&remote) == Consulted::Unknown && world.let_in(stream, &remote) == Admitted::Held {
+                        held.insert(StreamId(stream));
+                    }
+                }
+                2 => if let Some(lookup) = world.next() {
+                    prop_assert!(flying.iter().all(|other| other.subject != lookup.subject));
+                    flying.push(lookup);
+                },
+                3 => if !flying.is_empty() {
+                    let lookup = flying.remove(usize::from(name) % flying.len());
+                    let facts = match address {
+                        0 => Err(LookupError::Reset),
+                        1 => Ok(world.listed(&[Finding::Domain])),
+                        _ => Ok(world.listed(&[])),
+                    };
+                    released = world.answer(&lookup, facts);
+                },
+                _ => {
+                    world.wait(millis);
+                    released = world.sweep();
+                    if address == 0 && let Some(stream) = held.pop_first() {
+                        world.gate.leave(stream);
+                        released.retain(|release| release.stream != stream);
+                    }
+                    flying.retain(|lookup| world.gate.wanted.in_flight(lookup.id).is_some());
+                }
+            }
+            for release in released {
+                prop_assert!(held.remove(&release.stream), "released twice or never held");
+            }
+            prop_assert_eq!(world.gate.held(), held.len());
+        }
+        world.wait(60_000);
+        for release in world.sweep() {
+            prop_assert!(held.remove(&release.stream));
+        }
+        prop_assert!(held.is_empty());
+    }
+}
+
 #[test]
 fn what_is_about_destinations_is_refused_on_ingress() {
     for keys in [
