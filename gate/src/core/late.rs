@@ -12,7 +12,7 @@ impl Gate {
     /// Takes note of a connection that passes, as [`Gate::consult`] or [`Gate::admit`] decided, or because it was not
     /// selected, which is no decision: should anything be
     /// learned about its peer that denies it, a late [`Release`] will name it, at most once and never after it
-    /// [`leaves`](Gate::leave). What a list let pass stays as it is. Connections that were held are noted without this.
+    /// [`leaves`](Gate::leave). What a list or a feed let pass stays as it is. Connections that were held are noted without this.
     pub fn watch(
         &mut self,
         site: &Rc<Site>,
@@ -21,8 +21,9 @@ impl Gate {
         connection: &Connection<'_>,
         decision: Option<&Decision<'_>>,
     ) {
-        let settled =
-            decision.is_some_and(|decision| decision.source == Source::List || decision.verdict.action == Action::Deny);
+        let settled = decision.is_some_and(|decision| {
+            matches!(decision.source, Source::List | Source::Feed) || decision.verdict.action == Action::Deny
+        });
         if !settled {
             self.watch_open(site, stream, remote, OwnedConnection::from(connection), connection.now);
         }
