@@ -42,7 +42,7 @@ pub(crate) fn run(fast: bool) -> Result<()> {
             "--test",
             "cli_*",
             "--test",
-            "envoy_answers",
+            "envoy_*",
         ]))
     })?;
     steps.run("documentation tests", "", || {

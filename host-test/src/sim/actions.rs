@@ -6,7 +6,7 @@ use super::{
     stream::{Filter, Frame, Stop, Way},
 };
 use crate::{
-    host::{HeaderMap, Reply, abi::StreamType},
+    host::{Action, HeaderMap, Reply, abi::StreamType},
     trace::Event,
 };
 
@@ -94,7 +94,21 @@ impl Sim {
         // The last reply within a callback is the one that counts.
         self.stream(id).prepared = Some(reply);
         if self.streams[&id].decoding == 0 {
+            self.resume_all_the_same(id, thread, place, context);
             self.send_prepared(id);
+        }
+    }
+
+    /// A filter that answers and, in the same callback, lets the request go on sends it to the upstream as well: Envoy takes
+    /// the stream down only after that.
+    fn resume_all_the_same(&mut self, id: usize, thread: usize, place: usize, context: u32) {
+        let asked = |action: &Action| matches!(action, Action::Continue { context: other, which: StreamType::Request } if *other == context);
+        let actions = &mut self.threads[thread].slots[place].vm.state_mut().actions;
+        let before = actions.len();
+        actions.retain(|action| !asked(action));
+        if actions.len() < before && self.streams[&id].outcome.forwarded.is_none() {
+            self.note(thread, || Event::Resumed { stream: id, context, which: StreamType::Request, was_paused: true });
+            self.forward_headers(id, false);
         }
     }
 
