@@ -139,7 +139,9 @@ fn judge<'c>(
         if known.contains_key(&contact.peer) {
             continue;
         }
-        if let Before::Wanted = site.before(contact.peer, &connection(&site.judge, contact)) {
+        let connection = connection(&site.judge, contact);
+        let wanted = matches!(site.before(contact.peer, &connection), Before::Wanted);
+        if wanted && site.selects_after_event(contact.peer, &connection) {
             let facts = desk.look_up(contact.peer, clock);
             if let (Err(error), Exit::Done) = (&facts, exit) {
                 exit = error.exit();
@@ -155,7 +157,6 @@ fn judge<'c>(
                 summary.not_public += contact.count;
                 continue;
             }
-            Before::NotSelected => show::Fate::NotSelected,
             Before::Listed(action, entry) => show::Fate::Listed(action, entry.clone()),
             Before::Wanted => match known.get(&contact.peer) {
                 Some(Known::Facts(facts)) => {
@@ -163,7 +164,7 @@ fn judge<'c>(
                     show::Fate::of(&judged, facts.from)
                 }
                 Some(Known::None(error)) => show::Fate::NotAssessed(error.code(), error.to_string()),
-                None => show::Fate::NotAssessed("not_asked", "not asked".into()),
+                None => show::Fate::NotSelected,
             },
         };
         rows.push(Row { contact, fate });

@@ -75,6 +75,9 @@ fn sentences(config: &Config, tree: Option<&Node>) -> Vec<String> {
     }
     step(memory(config));
     step(lookup(config, stream));
+    if let Some(selection) = tree.and_then(|tree| tree.get("select")).and_then(selection) {
+        step(selection);
+    }
     step(format!(
         "What is known is held against these rules; the first that fits decides, and where none does the {stream} passes:"
     ));
@@ -178,6 +181,38 @@ fn lookup(config: &Config, stream: &str) -> String {
         span(api.timeout),
         then(config.on_error)
     )
+}
+
+/// What is worth a lookup, in words; `None` where that is everything.
+fn selection(select: &Node) -> Option<String> {
+    if let Some(mode) = select.get("mode").and_then(Node::text) {
+        let events = "Traffic alone causes no lookup: only an event does. Where nothing is known, traffic passes.";
+        return (mode == "events").then(|| events.into());
+    }
+    let mut any: Vec<String> =
+        select.members().iter().filter_map(|member| criterion(&member.key, &member.value)).collect();
+    for group in select.get("all_of").map(Node::items).unwrap_or_default() {
+        let all = group.members().iter().filter_map(|member| criterion(&member.key, &member.value));
+        any.push(all.collect::<Vec<_>>().join(", together with "));
+    }
+    (!any.is_empty())
+        .then(|| format!("Only these are worth a lookup, and others pass where nothing is known: {}.", any.join("; ")))
+}
+
+/// One condition of a selection.
+fn criterion(key: &str, value: &Node) -> Option<String> {
+    let values = || join(value.items().iter().map(|item| item.text().map_or_else(|| item.to_json(), String::from)));
+    let text = |key| value.get(key).and_then(Node::text).unwrap_or("?");
+    Some(match key {
+        "critical_ports" => format!("connections to port {}", values()),
+        "ports_other_than" => format!("connections to ports other than {}", values()),
+        "after_hours" => format!("connections outside of {} in {}", text("working"), text("time_zone")),
+        "routes" => format!("requests of the route {}", values()),
+        "hosts" => format!("connections to the host {}", values()),
+        "sources" => format!("connections from {}", values()),
+        "sample_percent" => format!("{} % of all peers", value.to_json()),
+        _ => return None,
+    })
 }
 
 /// When a rule fits, in words.

@@ -4,9 +4,12 @@
 pub(crate) const MAIN: &str = "\
 Examples:
   portcullis check --ip 203.0.113.10 --port 22
+  portcullis backtrack --log conn.log --format zeek --at 2026-03-30T09:00:00Z --source 10.1.2.3
+  portcullis replay --log access.json --format envoy-json --config portcullis.json
   portcullis lint envoy.yaml
 
-Exit codes and more examples: docs/cli.md and `portcullis help check`.";
+The key is in CRIMINALIP_API_KEY, or in a file that --keyfile names. `portcullis help COMMAND` has more examples and the exit
+codes.";
 
 /// For `check`.
 pub(crate) const CHECK: &str = "\
@@ -32,6 +35,15 @@ Examples:
   zcat access.json.gz | portcullis backtrack --log - --format envoy-json --at 2026-03-30T09:00:00Z \\
       --profile ingress --credits 20
       Clients instead of destinations, for 20 credits at most
+";
+
+/// For `replay`.
+pub(crate) const REPLAY: &str = "\
+Examples:
+  portcullis replay --log access.json --format envoy-json --config portcullis.json --credits 500
+      What the configuration would have done
+  portcullis replay --log access.json.gz --format envoy-json --config envoy.yaml --against stricter.json --offline
+      Two configurations side by side, by what is in the cache only
 ";
 
 /// For `lint`.

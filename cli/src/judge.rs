@@ -1,9 +1,12 @@
 //! From facts to a verdict, with what people want to know about it.
 
 use crate::exit::{Exit, Failure};
-use evaluator::{Action, Assessment, Connection, Direction, Entry, Examination, Judgement, Policy, Profile, Timestamp};
+use evaluator::{
+    Action, Assessment, Connection, Direction, Entry, Examination, Judgement, Policy, Profile, Selection, Timestamp,
+};
 use gate::Config;
 use ipnet::IpNet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -77,8 +80,7 @@ pub(crate) struct Site {
 pub(crate) enum Before<'a> {
     Listed(Action, &'a Entry),
     NotPublic,
-    NotSelected,
-    /// It is to be looked up.
+    /// Facts decide.
     Wanted,
 }
 
@@ -121,7 +123,7 @@ impl Site {
         Site { config, judge, treat_as_public: treat_as_public.to_vec() }
     }
 
-    /// What lists, scope and selection say, in the order in which the filter asks them.
+    /// What lists and scope say, in the order in which the filter asks them.
     pub(crate) fn before(&self, ip: IpAddr, connection: &Connection<'_>) -> Before<'_> {
         if let Some((action, entry)) = self.listed(ip, connection.now) {
             return Before::Listed(action, entry);
@@ -129,7 +131,7 @@ impl Site {
         if !self.config.scope.is_public(ip) && !self.treat_as_public.iter().any(|network| network.contains(&ip)) {
             return Before::NotPublic;
         }
-        if self.selects(ip, connection) { Before::Wanted } else { Before::NotSelected }
+        Before::Wanted
     }
 
     fn listed(&self, ip: IpAddr, now: Timestamp) -> Option<(Action, &Entry)> {
@@ -138,7 +140,18 @@ impl Site {
         allowed.or_else(|| lists.deny.find(ip, now).map(|entry| (Action::Deny, entry)))
     }
 
-    fn selects(&self, _: IpAddr, _: &Connection<'_>) -> bool {
-        true
+    /// Whether traffic alone makes a lookup of this connection worth its credit.
+    pub(crate) fn selects(&self, ip: IpAddr, connection: &Connection<'_>) -> bool {
+        let selection = &self.config.select.connections;
+        // A proxy draws lots of its own; here an address always has the same.
+        let mut hasher = DefaultHasher::new();
+        ip.hash(&mut hasher);
+        let lot = u8::try_from(hasher.finish() % 100).unwrap_or_default();
+        *selection == Selection::All || selection.selects(connection, lot)
+    }
+
+    /// The same where an event asks: then what only waits for events is selected too.
+    pub(crate) fn selects_after_event(&self, ip: IpAddr, connection: &Connection<'_>) -> bool {
+        self.config.select.connections == Selection::Events || self.selects(ip, connection)
     }
 }

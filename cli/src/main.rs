@@ -18,6 +18,7 @@ mod judge;
 mod lint;
 mod logs;
 mod manual;
+mod replay;
 mod term;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,9 @@ enum Command {
     /// Look back from an alert: whom a log shows talking just before, what they are, and how to block them
     #[command(after_help = help::with_exit_codes(help::BACKTRACK))]
     Backtrack(Box<backtrack::Args>),
+    /// Send an access log through a configuration: what would have been denied, and what it would have cost
+    #[command(after_help = help::with_exit_codes(help::REPLAY))]
+    Replay(Box<replay::Args>),
     /// Find the mistakes in a configuration, and what is unwise
     #[command(after_help = help::with_exit_codes(help::LINT))]
     Lint(lint::Args),
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Backtrack(args) => backtrack::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Schema => term::print(SCHEMA).map(|()| Exit::Done).map_err(Into::into),
