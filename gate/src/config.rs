@@ -103,6 +103,42 @@ impl Config {
                 || !self.lists.allow_hosts.is_empty()
                 || !self.lists.deny_hosts.is_empty())
     }
+
+    /// Reads a configuration of which only the judging is wanted: it need not have `api`.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    ///
+    /// ```
+    /// let config = gate::Config::parse_policy(br#"{"policy": {"profile": "pipeline"}}"#).unwrap();
+    /// assert_eq!(config.policy.rules.len(), 7);
+    /// ```
+    pub fn parse_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+        document::read_policy(bytes)
+    }
+}
+
+/// Which of these keys, such as `cache.entries`, a document writes out. Bytes may be anything.
+pub fn written<'k>(bytes: &[u8], keys: &[&'k str]) -> Vec<&'k str> {
+    let Ok(document) = json::Json::parse(bytes) else { return Vec::new() };
+    let is_written = |key: &&&str| {
+        let mut members = key.split('.');
+        members.try_fold(&document, |value, name| value.member(name)).is_some()
+    };
+    keys.iter().filter(is_written).copied().collect()
+}
+
+/// Reads a list as it stands under `lists.allow` and `lists.deny`.
+///
+/// # Errors
+/// Every mistake in it, at least one; their paths start within the list, such as `[3].cidr`.
+///
+/// ```
+/// let list = gate::parse_list(br#"[{"cidr": "203.0.113.0/24", "reason": "partner"}]"#).unwrap();
+/// assert_eq!(list.len(), 1);
+/// ```
+pub fn parse_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
+    networks::read_list(bytes)
 }
 
 /// How long facts count that a policy denies a peer for: longer each time that they are found again.

@@ -311,6 +311,7 @@ mod feeds;
 mod judge;
 mod late;
 mod measure;
+mod outside;
 mod release;
 mod routes;
 mod select;

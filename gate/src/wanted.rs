@@ -45,7 +45,7 @@ impl Wanted {
         (self.waiters == 0, self.priority, self.order)
     }
 
-    fn is_queued(&self) -> bool {
+    pub(crate) fn is_queued(&self) -> bool {
         matches!(self.state, State::Queued { .. })
     }
 }

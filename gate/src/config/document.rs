@@ -22,8 +22,22 @@ use std::time::Duration;
 pub(super) const DOCUMENT: Section<Config> = Section(config);
 
 pub(super) fn read(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+    read_document(bytes, Json::parse(bytes))
+}
+
+pub(super) fn read_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+    let mut document = Json::parse(bytes);
+    if let Ok(Json::Object(members)) = &mut document
+        && !members.iter().any(|(key, _)| **key == *"api")
+    {
+        members.push(("api".into(), Json::Object(vec![("cluster".into(), "none".into())])));
+    }
+    read_document(bytes, document)
+}
+
+fn read_document(bytes: &[u8], document: serde_json::Result<Json>) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
-    let config = match Json::parse(bytes) {
+    let config = match document {
         Ok(document @ Json::Object(_)) => DOCUMENT.read(&document, &At::Document, &mut mistakes),
         Ok(_) => {
             let message = format!("the configuration must be an object, in {{ }} ({})", start(bytes));

@@ -1,10 +1,12 @@
 //! `scope` and `lists`.
 
-use super::Lists;
 use super::feeds::feeds;
+use super::form::Form;
 use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of};
+use super::mistake::{At, MistakeKind, Mistakes};
 use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK};
+use super::{Lists, Mistake};
 use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -26,6 +28,21 @@ pub(super) fn scope(keys: &mut Keys<'_>) -> Option<(Scope, HostScope)> {
     let (skip, treat_as_public) = (read("skip"), read("treat_as_public"));
     let ((skip, skip_hosts), (public, public_hosts)) = (skip?, treat_as_public?);
     Some((Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts)))
+}
+
+pub(super) fn read_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let entries = match Json::parse(bytes) {
+        Ok(list) => {
+            let form = Many { identity: Some(network), ..any_number_of(Section(entry)) };
+            form.read(&list, &At::Document, &mut mistakes)
+        }
+        Err(error) => mistakes.add(&At::Document, MistakeKind::NotJson, format!("the list is not JSON: {error}")),
+    };
+    match (entries.and_then(|entries| List::new(entries).ok()), mistakes.into_vec()) {
+        (Some(list), mistakes) if mistakes.is_empty() => Ok(list),
+        (_, mistakes) => Err(mistakes),
+    }
 }
 
 pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {

@@ -355,3 +355,34 @@ fn every_mistake_of_a_document_is_reported_at_once() {
     ];
     assert_eq!(mistakes(document), expected.map(|(path, kind)| (path.to_owned(), kind)));
 }
+
+#[test]
+fn what_only_judges_needs_no_api_and_makes_the_same_mistakes_otherwise() {
+    assert!(Config::parse_policy(b"{}").is_ok());
+    for (document, path) in [(r#"{"api": {}}"#, "api.cluster"), (r#"{"modus": 1}"#, "modus"), ("[]", ""), ("{", "")] {
+        let mistakes = Config::parse_policy(document.as_bytes()).unwrap_err();
+        assert_eq!(mistakes[0].path, path, "{document}");
+    }
+}
+
+#[test]
+fn a_list_by_itself_is_read_as_in_a_document() {
+    assert_eq!(parse_list(br#"[{"cidr": "203.0.113.0/24"}, {"cidr": "2001:db8::1"}]"#).unwrap().len(), 2);
+    for (list, path) in [
+        (r#"[{"cidr": "203.0.113.1/24"}]"#, "[0].cidr"),
+        (r#"[{"cidr": "203.0.113.1"}, {"cidr": "203.0.113.1/32"}]"#, "[1]"),
+        (r#"[{"until": "soon"}]"#, "[0].cidr"),
+        ("{}", ""),
+        ("[", ""),
+    ] {
+        assert_eq!(parse_list(list.as_bytes()).unwrap_err()[0].path, path, "{list}");
+    }
+}
+
+#[test]
+fn the_keys_that_a_document_writes_out_are_known() {
+    let document = br#"{"mode": "shadow", "cache": {"ttl": {"clean": "1h"}}, "log": null}"#;
+    let keys = ["mode", "cache.entries", "cache.ttl", "cache.ttl.clean", "log", "log.level"];
+    assert_eq!(written(document, &keys), ["mode", "cache.ttl", "cache.ttl.clean", "log"]);
+    assert!(written(b"\xff", &keys).is_empty());
+}

@@ -470,4 +470,5 @@ mod metrics;
 mod routes;
 mod selection;
 mod self_test;
+mod outside;
 mod workers;
