@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod consumers;
 mod demo;
+mod edge;
 mod envoy;
 mod flood;
 mod fuzz;
@@ -35,6 +36,8 @@ struct Arguments {
 enum Task {
     /// Build the module for the proxy, check it and put it at target/portcullis.wasm.
     Build,
+    /// Build the package for JavaScript runtimes and put it into target/edge/portcullis.
+    Edge,
     /// Start an Envoy with the module and send it traffic from peers of every kind.
     Demo {
         /// Keep Envoy running afterwards, until Ctrl-C.
@@ -78,6 +81,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => module::build().map(drop),
+        Task::Edge => edge::build().map(drop),
         Task::Demo { serve } => demo::run(serve),
         Task::Test { fast } => test::run(fast),
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),

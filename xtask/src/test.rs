@@ -6,15 +6,17 @@ use anyhow::Result;
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::step::Steps;
-use crate::{consumers, envoy, fuzz, module, toolchain};
+use crate::{consumers, edge, envoy, fuzz, module, toolchain};
 
 /// How long each fuzz target runs here.
 const FUZZ_SECONDS: u32 = 10;
 
 /// The crates that are tested natively, away from any proxy.
-const NATIVE: [&str; 8] = ["--package", "evaluator", "--package", "gate", "--package", "cli", "--package", "xtask"];
+const NATIVE: [&str; 10] =
+    ["--package", "evaluator", "--package", "gate", "--package", "cli", "--package", "edge", "--package", "xtask"];
 
-/// Runs every check, stopping at the first that fails. `fast` leaves out those that need an Envoy.
+/// Runs every check, stopping at the first that fails. `fast` leaves out those that need an Envoy or
+/// JavaScript runtimes.
 pub(crate) fn run(fast: bool) -> Result<()> {
     let mut steps = Steps::new("test");
     steps.run("toolchain", "", || {
@@ -61,10 +63,13 @@ pub(crate) fn run(fast: bool) -> Result<()> {
     steps.run("simulation", "`host-test test host-test/scenarios` runs the scenarios alone", || simulation(&module))?;
     if fast {
         steps.skip("end to end", "--fast");
+        steps.skip("edge", "--fast");
     } else {
         let envoy = steps.run("envoy", "`--fast` leaves out what needs an Envoy", envoy::find)?;
         steps.run("consumers of exports", "`--fast` leaves them out", || exports(&envoy))?;
         steps.run("end to end", "", || end_to_end(&envoy, &module))?;
+        steps.run("edge", "`--fast` leaves out what needs Node's tools", || edge::build().map(drop))?;
+        steps.run("edge, in its runtimes", "", edge::test)?;
     }
     steps.run("fuzz", fuzz::HINT, || fuzz::targets(FUZZ_SECONDS))?;
     if succeeds(&mut cargo(["deny", "--version"])) {
@@ -83,6 +88,10 @@ fn lint() -> Result<()> {
     let deny = ["--", "--deny", "warnings"];
     run_command(cargo(["clippy", "--workspace", "--exclude", "filter", "--all-targets"]).args(deny))?;
     run_command(cargo(["clippy", "--package", "filter", "--target", toolchain::MODULE]).args(deny))?;
+    for feature in edge::features() {
+        let alone = ["clippy", "--package", "edge", "--target", toolchain::BARE, "--no-default-features", "--features"];
+        run_command(cargo(alone).arg(feature).args(deny))?;
+    }
     run_command(&mut cargo(["check", "--package", "evaluator", "--target", toolchain::BARE]))
 }
 

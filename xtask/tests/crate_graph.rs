@@ -9,18 +9,20 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Each crate of the workspace and the others of the workspace that it may depend on, for tests too.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("evaluator", &[]),
     ("gate", &["evaluator"]),
     ("filter", &["evaluator", "gate"]),
     ("cli", &["evaluator", "gate"]),
+    ("edge", &["evaluator", "gate"]),
+    ("edge-bindgen", &[]),
     ("host-test", &[]),
     ("noop", &[]),
     ("xtask", &[]),
 ];
 
 /// What must never be among the dependencies of a crate, however far down. Dependencies of tests do not count.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 5] = [
     (
         "evaluator",
         &["proxy-wasm", "wasm-bindgen", "js-sys", "wasmtime", "tokio", "mio", "socket2", "getrandom", "rand", "libc"],
@@ -30,6 +32,7 @@ const FORBIDDEN: [(&str, &[&str]); 4] = [
         &["proxy-wasm", "wasm-bindgen", "js-sys", "wasmtime", "tokio", "mio", "socket2", "getrandom", "rand", "libc"],
     ),
     ("filter", &["wasm-bindgen", "js-sys", "wasmtime", "tokio", "mio", "socket2", "getrandom", "rand", "libc"]),
+    ("edge", &["proxy-wasm", "js-sys", "wasmtime", "tokio", "mio", "socket2", "getrandom", "rand", "libc"]),
     ("host-test", &["proxy-wasm"]),
 ];
 

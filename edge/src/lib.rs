@@ -1,0 +1,55 @@
+//! The evaluator and the gate for JavaScript runtimes: Cloudflare Workers, Deno, Node, Bun and browsers.
+//!
+//! Everything crosses the border as bytes, numbers and JSON. Classes, types and errors that JavaScript users meet are
+//! made of it in `edge/js` and `edge/worker`; what is decided is decided here.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::disallowed_macros
+    )
+)]
+
+mod mistakes;
+
+#[cfg(feature = "policy")]
+mod assessment;
+#[cfg(feature = "doorway")]
+mod doorway;
+#[cfg(feature = "doorway")]
+mod enforce;
+#[cfg(feature = "policy")]
+mod list;
+#[cfg(feature = "doorway")]
+mod memory;
+#[cfg(feature = "policy")]
+mod policy;
+
+#[cfg(feature = "doorway")]
+pub use doorway::Doorway;
+#[cfg(feature = "policy")]
+pub use {
+    list::{List, is_public},
+    policy::{Policy, assess},
+};
+
+use gate::Moment;
+
+/// The moment of this many milliseconds after the start of 1970, as `Date.now()` gives it.
+fn moment(millis: f64) -> Moment {
+    // Numbers outside the range become its nearest end, and what is no number its start.
+    Moment::from_millis(millis as u64)
+}
+
+/// The JSON of this value. Texts and numbers always serialize.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

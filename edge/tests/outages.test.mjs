@@ -1,0 +1,137 @@
+// Criminal IP slow, failing, or talking nonsense, in every runtime: each failure gives the configured answer under its own
+// reason, is not taken for "clean", and is over with the next good answer.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { closed, eventually } from "./processes.mjs";
+import { configuration, peer, Rig, RUNTIMES } from "./rig.mjs";
+
+/** How the stand-in fails, and the reason under which that is logged. */
+const FAILURES = [
+  ["invalid_address", "invalid_address"],
+  ["server_error", "server_error"],
+  ["bad_gateway", "server_error"],
+  ["status:503", "server_error"],
+  ["empty", "malformed"],
+  ["garbage", "malformed"],
+  ["truncated", "malformed"],
+  ["cut", "reset"],
+  ["close", "connection"],
+  ["silence", "timeout"],
+  ["padded:200000", "too_large"],
+];
+
+for (const runtime of RUNTIMES) {
+  const scenario = (name, config, options, run) =>
+    test(`${runtime}: ${name}`, async () => {
+      const rig = await Rig.start(runtime, configuration({ log: "all", ...config }), options);
+      try {
+        await run(rig);
+      } finally {
+        await rig.stop();
+      }
+    });
+  const learnedAt = (rig, from, start) =>
+    eventually(async () => {
+      const { origin } = await rig.ask(from);
+      assert.ok(origin.tags?.[0]?.startsWith(start), JSON.stringify(origin.tags));
+    });
+
+  for (const [on_error, status] of [["allow", 200], ["deny", 403]]) {
+    const failing = { api: { timeout: "1s", max_body: "100kB" }, on_error, first_look: { hold: "20s" }, cache: { ttl: { error: "1s" } } };
+    scenario(`each failure has its own reason, with on_error: ${on_error}`, failing, {}, async (rig) => {
+      for (const [at, [answer, reason]] of FAILURES.entries()) {
+        const from = `198.51.100.${at}`;
+        await rig.fake.tell({ answer, ip: from });
+        const reply = await rig.ask(from);
+        assert.equal(reply.status, status, answer);
+        if (reply.origin) assert.deepEqual(reply.origin.tags, ["verdict=allow, source=on_error"], answer);
+        assert.equal((await rig.decision(from)).reason, reason, answer);
+        const { length } = await rig.fake.calls(from);
+        // Runtimes themselves try again where a connection that was used before is closed without an answer.
+        if (answer !== "close") assert.equal(length, 1, answer);
+        await rig.fake.forgetRules();
+        await learnedAt(rig, from, "verdict=allow, score=20");
+        assert.equal((await rig.fake.calls(from)).length, length + 1, answer);
+      }
+    });
+  }
+
+  const keyed = { on_error: "deny", first_look: { hold: "20s" } };
+  for (const answer of ["no_credit", "bad_key"]) {
+    scenario(`what Criminal IP says about the key stops all lookups: ${answer}`, keyed, {}, async (rig) => {
+      await rig.fake.tell({ answer, times: 1 });
+      for (let last = 1; last <= 4; last += 1) assert.equal((await rig.ask(`198.51.100.${last}`)).status, 403);
+      assert.equal((await rig.decision("198.51.100.1")).reason, answer);
+      assert.equal((await rig.decision("198.51.100.4")).reason, `halted_${answer}`);
+      assert.equal((await rig.fake.calls()).length, 1);
+    });
+  }
+
+  scenario("a rate limit is obeyed for as long as the answer says", {}, {}, async (rig) => {
+    await rig.fake.tell({ answer: "rate_limited:1", times: 1 });
+    assert.deepEqual((await rig.ask(peer.CLEAN)).origin.tags, ["verdict=allow, source=on_error"]);
+    await learnedAt(rig, peer.TOR, "verdict=tag");
+    const [first, second, ...more] = await rig.fake.calls();
+    assert.ok(second.at_ms - first.at_ms >= 1_000 && more.length === 0, `${first.at_ms} ${second.at_ms}`);
+  });
+
+  scenario("after five failures in a row lookups stop until one succeeds", {}, {}, async (rig) => {
+    await rig.fake.tell({ answer: "server_error", times: 5 });
+    for (let last = 0; last < 8; last += 1) {
+      assert.deepEqual((await rig.ask(`198.51.100.${last}`)).origin.tags, ["verdict=allow, source=on_error"]);
+    }
+    assert.equal((await rig.fake.calls()).length, 5);
+    assert.equal((await rig.decision("198.51.100.7")).reason, "breaker_open");
+    await learnedAt(rig, "198.51.100.9", "verdict=allow, score=20");
+  });
+
+  scenario("a refused connection is a failure of its own, and facts outlive it", {}, {}, async (rig) => {
+    assert.equal((await rig.ask(peer.C2)).status, 403);
+    await rig.fake.stop();
+    await closed(Number(new URL(rig.fake.address).port));
+    assert.equal((await rig.ask(peer.C2)).status, 403, "what is known stays known");
+    assert.deepEqual((await rig.ask("198.51.100.1")).origin.tags, ["verdict=allow, source=on_error"]);
+    assert.equal((await rig.decision("198.51.100.1")).reason, "connection");
+  });
+
+  scenario("a lookup refused for concurrency is sent again", { first_look: { hold: "20s" } }, {}, async (rig) => {
+    await rig.fake.tell({ answer: "concurrency_refused", times: 2 });
+    assert.equal((await rig.ask(peer.C2)).status, 403);
+    assert.equal((await rig.fake.calls()).length, 3);
+  });
+
+  const budget = { api: { budget: { per_day: 2, per_hour: 2 } } };
+  scenario("no more lookups than the budget", budget, {}, async (rig) => {
+    for (const from of [peer.CLEAN, peer.TOR, peer.SCANNER]) await rig.ask(from);
+    assert.equal((await rig.decision(peer.SCANNER)).reason, "budget_spent");
+    assert.equal((await rig.fake.calls()).length, 2);
+  });
+
+  test(`${runtime}: a wrong configuration is refused at the start with every mistake`, async () => {
+    for (const [config, path] of [
+      [configuration({ api: { timeout: "5sec" }, modus: "shadow" }), "api.timeout"],
+      [configuration({ direction: "egress" }), "direction"],
+    ]) {
+      await assert.rejects(Rig.start(runtime, config), (problem) => {
+        assert.ok(problem.message.includes(`${path}: `), problem.message);
+        return true;
+      });
+    }
+  });
+
+  scenario("keys that do nothing here are named", { cache: { shared_slots: 8 } }, {}, async (rig) => {
+    await rig.ask(peer.CLEAN);
+    assert.ok(await rig.program.line((line) => line.includes('"event":"configuration"') && line.includes("cache.shared_slots")));
+  });
+}
+
+for (const runtime of ["deno", "node"]) {
+  test(`${runtime}: without a header to believe, whoever is connected is the peer`, async () => {
+    const rig = await Rig.start(runtime, { ...configuration({ lists: { deny: [{ cidr: "127.0.0.1" }] } }), peerHeader: null });
+    try {
+      assert.equal((await rig.ask("8.8.8.8")).status, 403);
+    } finally {
+      await rig.stop();
+    }
+  });
+}

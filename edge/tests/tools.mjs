@@ -1,0 +1,13 @@
+// The runtimes themselves, and not the scripts around them: a process that is stopped must be the runtime.
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const TOOLS = join(dirname(fileURLToPath(import.meta.url)), "../tools");
+
+/** The package for this machine is the only one that is installed. */
+const [forThisMachine] = readdirSync(join(TOOLS, "node_modules/@deno"));
+
+export const DENO = join(TOOLS, "node_modules/@deno", forThisMachine, process.platform === "win32" ? "deno.exe" : "deno");
+export const WORKERD = createRequire(join(TOOLS, "package.json"))("workerd").default;

@@ -1,0 +1,54 @@
+//! Tests the package in the runtimes that it is for.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{copy, tools};
+use crate::command::{cargo, program, run};
+use crate::workspace;
+
+/// Checks the types, and runs the tests in Node, Deno and workerd against the stand-in for Criminal IP. The package must
+/// be built.
+pub(crate) fn run_all() -> Result<()> {
+    let tools = tools::install()?;
+    run(&mut cargo(["build", "--package", "host-test", "--bin", "fake-criminalip"]))?;
+    let (source, place) = (workspace::root().join("edge/tests"), workspace::root().join("target/edge"));
+    let tests = place.join("tests");
+    if tests.exists() {
+        fs::remove_dir_all(&tests).with_context(|| format!("cannot replace {}", tests.display()))?;
+    }
+    copy(&source, &tests)?;
+    copy(&source.join("programs"), &tests.join("programs"))?;
+    link(&place)?;
+    run(tools.program("tsc").args(["--project", "tsconfig.json"]).current_dir(&tests))?;
+    let mut node = program("node");
+    node.args(["--test", "--test-reporter=spec"]).args(test_files(&tests)?).current_dir(&tests);
+    node.env("FAKE_CRIMINALIP", workspace::target_directory().join("debug/fake-criminalip"));
+    // A test spends no credits.
+    run(node.env("EVALUATOR", workspace::root().join("evaluator")).env_remove("CRIMINALIP_API_KEY"))
+}
+
+/// Lets the tests find the package by its name, as its users do.
+fn link(place: &Path) -> Result<()> {
+    let modules = place.join("node_modules");
+    fs::create_dir_all(&modules).with_context(|| format!("cannot create {}", modules.display()))?;
+    fs::write(place.join("package.json"), "{\"private\": true, \"type\": \"module\"}\n").context("package.json")?;
+    let link = modules.join("portcullis");
+    if !link.exists() {
+        std::os::unix::fs::symlink("../portcullis", &link)
+            .with_context(|| format!("cannot link {}", link.display()))?;
+    }
+    Ok(())
+}
+
+fn test_files(folder: &Path) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        files.extend(name.ends_with(".test.mjs").then_some(name));
+    }
+    files.sort();
+    Ok(files)
+}
