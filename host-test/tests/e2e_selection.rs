@@ -163,9 +163,9 @@ async fn connections_are_selected_by_port_and_source_and_closed_late_when_anothe
     assert_eq!(passed.read(5).await?, b"hello");
     assert_eq!(lab.fake.calls().len(), 0);
     let mut refused = Client::toward((peer::C2, 22).into(), lab.address(MAIN)).await?;
-    assert_eq!(refused.closed().await, b"");
+    assert_eq!(refused.closed().await?, b"");
     assert_eq!(lab.fake.calls().len(), 1);
-    assert_eq!(passed.closed().await, b"", "what was learned closes the other as well");
+    assert_eq!(passed.closed().await?, b"", "what was learned closes the other as well");
     lab.wait_for_metric("criminalip_skipped_total;reason=not_selected", 1).await
 }
 
@@ -255,7 +255,7 @@ async fn the_self_test_is_refused_and_logged_like_any_bad_peer_and_costs_nothing
 
     let visit = Visit { client: "10.0.0.9", destination: SELF, port: 443, host: "any.example", path: "/" };
     assert_eq!(visit.make(&lab, "egress").await?.0, 403);
-    assert_eq!(Client::from(SELF, lab.address("tcp")).await?.closed().await, b"");
+    assert_eq!(Client::from(SELF, lab.address("tcp")).await?.closed().await?, b"");
     assert_eq!(lab.ask_at("off", Some(SELF)).send().await?.status.as_u16(), 200);
     assert_eq!(lab.fake.calls().len(), 0);
     lab.wait_for_metric("criminalip_credits_spent_today", 0).await?;
