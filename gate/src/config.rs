@@ -245,6 +245,8 @@ pub struct Budget {
     pub per_day: Option<u32>,
     /// From one full hour to the next, so that a flood of new peers cannot spend the day at once.
     pub per_hour: Option<u32>,
+    /// How many of the day only security events may use.
+    pub reserve_for_events: u32,
 }
 
 /// Where the API key comes from.

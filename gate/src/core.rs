@@ -11,7 +11,7 @@ use crate::table::{Table, shared_seed};
 use crate::waiter::{Waiter, Waiters};
 use crate::wanted::{ASK_AGAIN, State, WantedList};
 use crate::{
-    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Priority, Reason, Store, SubjectId,
+    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Reason, Store, SubjectId,
     WorkerId,
 };
 use evaluator::{AnswerError, Connection, Source, Timestamp};
@@ -173,8 +173,7 @@ impl Gate {
             Ok(assessment) => Fact::after(before, assessment),
             Err(error) => Fact::Failed { at: now, error },
         };
-        if error.is_some() && wanted.priority == Priority::Refresh {
-            // Facts that are only stale are better than none.
+        if error.is_some() && event::keeps(wanted.priority, before) {
             self.cache.refresh_failed(peer, now);
         } else {
             self.table.put(proxy.store, peer, &fact);
@@ -307,6 +306,7 @@ fn decide(
     }
 }
 
+mod event;
 mod feeds;
 mod judge;
 mod late;

@@ -21,6 +21,8 @@ pub struct WorkerId(pub u64);
 /// What a lookup is for, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Priority {
+    /// A security event names the peer.
+    Event,
     /// Nothing is known about the peer of a stream.
     FirstLook,
     /// What is known is stale.
@@ -85,6 +87,8 @@ struct Lease {
     worker: WorkerId,
     peer: SubjectId,
     until: Moment,
+    /// Whether a security event asked for it.
+    event: bool,
 }
 
 /// A worker that wants messages, and perhaps a lane.
@@ -101,6 +105,8 @@ struct Waiting {
 struct Spending {
     day: u64,
     this_day: u32,
+    /// Those of them that security events asked for.
+    events: u32,
     hour: u64,
     this_hour: u32,
     last_hour: u32,
@@ -157,10 +163,16 @@ pub(crate) fn forgive(store: &dyn Store) {
 pub(crate) fn status(store: &dyn Store, budget: Budget, now: Moment) -> Status {
     let ledger = store.read(KEY).map(|(value, _)| decode(Some(&value))).unwrap_or_default();
     let spending = ledger.spending.at(now);
-    let halted = ledger.halted(budget, now);
+    let halted = ledger.halted(budget, Priority::FirstLook, now);
     let lanes = ledger.leases.iter().filter(|lease| lease.until.is_ahead_of(now, LEASE_MAX)).count();
-    let (spent_today, spent_this_hour, spent_last_hour) = (spending.this_day, spending.this_hour, spending.last_hour);
-    Status { spent_today, spent_this_hour, spent_last_hour, halted, lanes }
+    Status {
+        spent_today: spending.this_day,
+        spent_this_hour: spending.this_hour,
+        spent_last_hour: spending.last_hour,
+        reserved: spending.reserved(budget),
+        halted,
+        lanes,
+    }
 }
 
 /// What became of a lane.
@@ -218,7 +230,7 @@ impl Ledger {
     fn take(&mut self, ask: &Ask, now: Moment) -> Grant {
         self.leases.retain(|lease| lease.until.is_ahead_of(now, LEASE_MAX));
         self.waiting.retain(|waiting| waiting.seen.after(SEEN_LIMIT).is_ahead_of(now, SEEN_LIMIT));
-        if let Some((halt, until)) = self.halted(ask.budget, now) {
+        if let Some((halt, until)) = self.halted(ask.budget, ask.priority, now) {
             return Grant::Halted(halt, until);
         }
         let in_flight = self.leases.iter().any(|lease| lease.peer == ask.peer);
@@ -234,8 +246,9 @@ impl Ledger {
             return Grant::Wait;
         }
         self.list(ask, None, now);
-        self.leases.push(Lease { worker: ask.worker, peer: ask.peer, until: ask.until });
-        self.spending = self.spending.at(now).plus_one();
+        let event = ask.priority == Priority::Event;
+        self.leases.push(Lease { worker: ask.worker, peer: ask.peer, until: ask.until, event });
+        self.spending = self.spending.at(now).plus_one(event);
         Grant::Granted
     }
 
@@ -252,24 +265,23 @@ impl Ledger {
     }
 
     fn settle(&mut self, worker: WorkerId, peer: SubjectId, end: &End, now: Moment) -> Vec<u32> {
-        let before = self.leases.len();
-        self.leases.retain(|lease| !(lease.worker == worker && lease.peer == peer));
-        if self.leases.len() < before {
+        let place = self.leases.iter().position(|lease| lease.worker == worker && lease.peer == peer);
+        if let Some(lease) = place.map(|place| self.leases.swap_remove(place)) {
             self.health = self.health.after(end, now);
             // What never reached Criminal IP, or was refused at its door, cost nothing.
             use LookupError::{Answer, Connection, NotSent};
             if let Outcome::Unused | Outcome::Failed(NotSent | Connection | Answer(AnswerError::ConcurrencyRefused)) =
                 end.outcome
             {
-                self.spending = self.spending.minus_one();
+                self.spending = self.spending.minus_one(lease.event);
             }
         }
         self.waiting.iter().filter(|waiting| waiting.worker != worker).map(|waiting| waiting.queue).collect()
     }
 
-    fn halted(&self, budget: Budget, now: Moment) -> Option<(Halt, Moment)> {
+    fn halted(&self, budget: Budget, priority: Priority, now: Moment) -> Option<(Halt, Moment)> {
         let unhealthy = self.health.halted.filter(|(_, until)| until.is_ahead_of(now, HALT_MAX));
-        unhealthy.or_else(|| Some((Halt::BudgetSpent, self.spending.at(now).spent_until(budget)?)))
+        unhealthy.or_else(|| Some((Halt::BudgetSpent, self.spending.at(now).spent_until(budget, priority)?)))
     }
 }
 
@@ -321,28 +333,40 @@ impl Spending {
         Spending {
             day,
             this_day: same(day == self.day, self.this_day),
+            events: same(day == self.day, self.events),
             hour,
             this_hour: same(hour == self.hour, self.this_hour),
             last_hour,
         }
     }
 
-    fn plus_one(self) -> Spending {
+    fn plus_one(self, event: bool) -> Spending {
         let (this_day, this_hour) = (self.this_day.saturating_add(1), self.this_hour.saturating_add(1));
-        Spending { this_day, this_hour, ..self }
+        Spending { this_day, this_hour, events: self.events.saturating_add(event.into()), ..self }
     }
 
-    fn minus_one(self) -> Spending {
+    fn minus_one(self, event: bool) -> Spending {
         let (this_day, this_hour) = (self.this_day.saturating_sub(1), self.this_hour.saturating_sub(1));
-        Spending { this_day, this_hour, ..self }
+        Spending { this_day, this_hour, events: self.events.saturating_sub(event.into()), ..self }
     }
 
-    /// Until when nothing is left of the budget; `None` while something is.
-    fn spent_until(self, budget: Budget) -> Option<Moment> {
+    /// What is left of the day's reserve for events.
+    fn reserved(self, budget: Budget) -> u32 {
+        budget.reserve_for_events.saturating_sub(self.events)
+    }
+
+    /// Until when nothing is left of the budget for this; `None` while something is. The reserve is not spent on anything
+    /// but events, and while it lasts the limit of the hour does not hold them back.
+    fn spent_until(self, budget: Budget, priority: Priority) -> Option<Moment> {
         let next_day = Moment::start_of_day(self.day.saturating_add(1));
         let next_hour = Moment::start_of_hour(self.hour.saturating_add(1));
-        let day_spent = budget.per_day.is_some_and(|most| self.this_day >= most);
-        let hour_spent = budget.per_hour.is_some_and(|most| self.this_hour >= most);
+        let reserved = self.reserved(budget);
+        let (kept, hourly) = match priority {
+            Priority::Event => (0, reserved == 0),
+            Priority::FirstLook | Priority::Refresh => (reserved, true),
+        };
+        let day_spent = budget.per_day.is_some_and(|most| self.this_day.saturating_add(kept) >= most);
+        let hour_spent = hourly && budget.per_hour.is_some_and(|most| self.this_hour >= most);
         day_spent.then_some(next_day).or(hour_spent.then_some(next_hour))
     }
 }

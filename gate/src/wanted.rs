@@ -1,11 +1,12 @@
-//! The peers that are to be looked up: a bounded queue, most urgent first, and what is in flight.
+//! The addresses that are to be looked up: a bounded queue, most urgent first, and what is in flight.
 
 use crate::{LookupId, Moment, Priority, RootId, Site, Subject, SubjectId};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Peers that may wait for a lane at the same time, in one worker.
+/// Addresses that may wait for a lane at the same time, in one worker.
 pub(crate) const QUEUE_LIMIT: usize = 1024;
 /// How often a lookup is sent again when Criminal IP refuses it because another call with the key is under way.
 const REFUSALS_LIMIT: u8 = 20;
@@ -15,8 +16,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 /// When a worker that waits for others asks again, should no message reach it.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// A peer about which Criminal IP is to be asked.
+/// A peer about whom Criminal IP is to be asked.
 pub(crate) struct Wanted {
+    /// Who it is.
     pub(crate) subject: Subject,
     /// The configuration by which it is asked.
     pub(crate) site: Rc<Site>,
@@ -39,10 +41,13 @@ pub(crate) enum State {
     InFlight { id: LookupId, sent: Moment, lost_at: Moment },
 }
 
+/// Events come first, then streams that wait, then peers about whom nothing is known, then what is stale; of equals the
+/// oldest.
+type Urgency = (bool, bool, Priority, u64);
+
 impl Wanted {
-    /// Streams that wait come first, then peers about which nothing is known, then what is stale; of equals the oldest.
-    fn urgency(&self) -> (bool, Priority, u64) {
-        (self.waiters == 0, self.priority, self.order)
+    fn urgency(&self) -> Urgency {
+        (self.priority != Priority::Event, self.waiters == 0, self.priority, self.order)
     }
 
     pub(crate) fn is_queued(&self) -> bool {
@@ -50,11 +55,21 @@ impl Wanted {
     }
 }
 
+/// Who is wanted. A flood fills the queue, and then every new peer asks it several questions, so each of them finds its
+/// answer at the end of an index.
 #[derive(Default)]
 pub(crate) struct WantedList {
     peers: BTreeMap<SubjectId, Wanted>,
     queued: usize,
     next: u64,
+    /// What is queued, by root.
+    by_urgency: BTreeMap<RootId, BTreeSet<(Urgency, SubjectId)>>,
+    /// What is queued and no stream waits for; what is to make room comes first.
+    idle: BTreeSet<(Reverse<Priority>, u64, SubjectId)>,
+    /// When each is due or lost.
+    by_time: BTreeSet<(Moment, SubjectId)>,
+    /// No more than there are lanes.
+    in_flight: BTreeMap<LookupId, SubjectId>,
 }
 
 impl WantedList {
@@ -62,16 +77,12 @@ impl WantedList {
         self.peers.get(&peer)
     }
 
-    pub(crate) fn get_mut(&mut self, peer: SubjectId) -> Option<&mut Wanted> {
-        self.peers.get_mut(&peer)
-    }
-
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Puts a peer into the queue, unless it is there. Returns the one that had to make room, if any: the oldest
-    /// that no stream waits for, the new one itself where there is none.
+    /// Puts a peer into the queue, unless it is there. Returns the one that had to make room, if any: of the least urgent
+    /// that no stream waits for the oldest, the new one itself where all others are more urgent.
     pub(crate) fn add(
         &mut self,
         site: &Rc<Site>,
@@ -80,130 +91,168 @@ impl WantedList {
         priority: Priority,
         now: Moment,
     ) -> Option<SubjectId> {
-        if let Some(wanted) = self.peers.get_mut(&peer) {
-            wanted.priority = wanted.priority.min(priority);
+        if self.peers.contains_key(&peer) {
+            self.change(peer, |wanted| wanted.priority = wanted.priority.min(priority));
             return None;
         }
         let mut dropped = None;
         if self.queued >= QUEUE_LIMIT {
-            let idle = self.peers.iter().filter(|(_, wanted)| wanted.is_queued() && wanted.waiters == 0);
-            let Some((oldest, _)) = idle.min_by_key(|(_, wanted)| (std::cmp::Reverse(wanted.priority), wanted.order))
-            else {
-                return Some(peer);
-            };
-            dropped = Some(*oldest);
-            self.remove(*oldest);
+            match self.idle.first() {
+                Some((Reverse(least), _, oldest)) if *least != Priority::Event || priority == Priority::Event => {
+                    dropped = Some(*oldest);
+                }
+                _ => return Some(peer),
+            }
         }
-        let state = State::Queued { not_before: now };
+        if let Some(oldest) = dropped {
+            self.remove(oldest);
+        }
         let wanted = Wanted {
             subject: subject.clone(),
             site: Rc::clone(site),
             priority,
             since: now,
             waiters: 0,
-            state,
+            state: State::Queued { not_before: now },
             refusals: 0,
             order: self.next,
         };
         self.next = self.next.saturating_add(1);
-        self.peers.insert(peer, wanted);
-        self.queued = self.queued.saturating_add(1);
+        self.put(peer, wanted);
         dropped
     }
 
     pub(crate) fn remove(&mut self, peer: SubjectId) -> Option<Wanted> {
         let wanted = self.peers.remove(&peer)?;
-        if wanted.is_queued() {
-            self.queued = self.queued.saturating_sub(1);
-        }
+        let time = match wanted.state {
+            State::Queued { not_before } => {
+                self.queued = self.queued.saturating_sub(1);
+                self.idle.remove(&(Reverse(wanted.priority), wanted.order, peer));
+                if let Some(queued) = self.by_urgency.get_mut(&wanted.site.root) {
+                    queued.remove(&(wanted.urgency(), peer));
+                    if queued.is_empty() {
+                        self.by_urgency.remove(&wanted.site.root);
+                    }
+                }
+                not_before
+            }
+            State::InFlight { id, lost_at, .. } => {
+                self.in_flight.remove(&id);
+                lost_at
+            }
+        };
+        self.by_time.remove(&(time, peer));
         Some(wanted)
     }
 
-    /// The most urgent peer that is due, of this root or of any.
-    pub(crate) fn due(&self, root: Option<RootId>, now: Moment) -> Option<SubjectId> {
-        let is_due = |wanted: &Wanted| match wanted.state {
+    fn put(&mut self, peer: SubjectId, wanted: Wanted) {
+        let time = match wanted.state {
             State::Queued { not_before } => {
-                !not_before.is_ahead_of(now, REFUSAL_PAUSE.max(ASK_AGAIN))
-                    && root.is_none_or(|root| wanted.site.root == root)
+                self.queued = self.queued.saturating_add(1);
+                if wanted.waiters == 0 {
+                    self.idle.insert((Reverse(wanted.priority), wanted.order, peer));
+                }
+                self.by_urgency.entry(wanted.site.root).or_default().insert((wanted.urgency(), peer));
+                not_before
             }
-            State::InFlight { .. } => false,
+            State::InFlight { id, lost_at, .. } => {
+                self.in_flight.insert(id, peer);
+                lost_at
+            }
         };
-        let due = self.peers.iter().filter(|(_, wanted)| is_due(wanted));
-        due.min_by_key(|(_, wanted)| wanted.urgency()).map(|(peer, _)| *peer)
+        self.by_time.insert((time, peer));
+        self.peers.insert(peer, wanted);
+    }
+
+    fn change(&mut self, peer: SubjectId, change: impl FnOnce(&mut Wanted)) {
+        if let Some(mut wanted) = self.remove(peer) {
+            change(&mut wanted);
+            self.put(peer, wanted);
+        }
+    }
+
+    /// A stream waits for this peer, if it is wanted.
+    pub(crate) fn join(&mut self, peer: SubjectId) {
+        self.change(peer, |wanted| wanted.waiters = wanted.waiters.saturating_add(1));
+    }
+
+    /// A stream that waited for this peer does so no more.
+    pub(crate) fn part(&mut self, peer: SubjectId) {
+        self.change(peer, |wanted| wanted.waiters = wanted.waiters.saturating_sub(1));
+    }
+
+    /// The most urgent peer that is due, of this root or of any. Few are put off at a time, no more than lanes are taken.
+    pub(crate) fn due(&self, root: Option<RootId>, now: Moment) -> Option<SubjectId> {
+        let is_due = |peer: &SubjectId| match self.peers.get(peer).map(|wanted| wanted.state) {
+            Some(State::Queued { not_before }) => !not_before.is_ahead_of(now, REFUSAL_PAUSE.max(ASK_AGAIN)),
+            _ => false,
+        };
+        let roots = self.by_urgency.iter().filter(|(of, _)| root.is_none_or(|root| root == **of));
+        roots.filter_map(|(_, queued)| queued.iter().find(|(_, peer)| is_due(peer))).min().map(|(_, peer)| *peer)
     }
 
     pub(crate) fn send(&mut self, peer: SubjectId, id: LookupId, sent: Moment, lost_at: Moment) {
-        if let Some(wanted) = self.peers.get_mut(&peer)
-            && wanted.is_queued()
-        {
-            wanted.state = State::InFlight { id, sent, lost_at };
-            self.queued = self.queued.saturating_sub(1);
+        if self.peers.get(&peer).is_some_and(Wanted::is_queued) {
+            self.change(peer, |wanted| wanted.state = State::InFlight { id, sent, lost_at });
         }
     }
 
     /// Puts a peer off that cannot be asked about now.
     pub(crate) fn put_off(&mut self, peer: SubjectId, not_before: Moment) {
-        if let Some(wanted) = self.peers.get_mut(&peer) {
-            if !wanted.is_queued() {
-                self.queued = self.queued.saturating_add(1);
-            }
-            wanted.state = State::Queued { not_before };
-        }
+        self.change(peer, |wanted| wanted.state = State::Queued { not_before });
     }
 
     /// Queues a lookup again that Criminal IP refused because of another; `false` when that happened too often.
     pub(crate) fn try_again(&mut self, peer: SubjectId, now: Moment) -> bool {
-        let Some(wanted) = self.peers.get_mut(&peer).filter(|wanted| wanted.refusals < REFUSALS_LIMIT) else {
+        if self.peers.get(&peer).is_none_or(|wanted| wanted.refusals >= REFUSALS_LIMIT) {
             return false;
-        };
-        wanted.refusals = wanted.refusals.saturating_add(1);
-        self.put_off(peer, now.after(REFUSAL_PAUSE));
+        }
+        self.change(peer, |wanted| {
+            wanted.refusals = wanted.refusals.saturating_add(1);
+            wanted.state = State::Queued { not_before: now.after(REFUSAL_PAUSE) };
+        });
         true
     }
 
     /// The peer of a lookup in flight, and when it was sent.
-    pub(crate) fn in_flight(&self, wanted_id: LookupId) -> Option<(SubjectId, Moment)> {
-        self.peers.iter().find_map(|(peer, wanted)| match wanted.state {
-            State::InFlight { id, sent, .. } if id == wanted_id => Some((*peer, sent)),
-            _ => None,
-        })
+    pub(crate) fn in_flight(&self, id: LookupId) -> Option<(SubjectId, Moment)> {
+        let peer = self.in_flight.get(&id)?;
+        match self.peers.get(peer)?.state {
+            State::InFlight { sent, .. } => Some((*peer, sent)),
+            State::Queued { .. } => None,
+        }
     }
 
     /// The lookups whose answer the proxy lost.
     pub(crate) fn lost(&self, now: Moment) -> Vec<LookupId> {
-        let lost = |wanted: &Wanted| match wanted.state {
-            State::InFlight { id, lost_at, .. } if lost_at <= now => Some(id),
-            _ => None,
+        let lost = |peer: &SubjectId| match self.peers.get(peer).map(|wanted| wanted.state) {
+            Some(State::InFlight { lost_at, .. }) => lost_at <= now,
+            _ => false,
         };
-        self.peers.values().filter_map(lost).collect()
+        self.in_flight.iter().filter(|(_, peer)| lost(peer)).map(|(id, _)| *id).collect()
     }
 
     /// Whether answers to lookups of this root are still to come.
     pub(crate) fn has_in_flight(&self, root: RootId) -> bool {
-        self.peers.values().any(|wanted| !wanted.is_queued() && wanted.site.root == root)
+        self.in_flight.values().any(|peer| self.peers.get(peer).is_some_and(|wanted| wanted.site.root == root))
     }
 
     /// Hands what this root has not sent yet over to the given heirs; what has none is forgotten.
     pub(crate) fn retire(&mut self, root: RootId, heirs: &BTreeMap<SubjectId, Rc<Site>>) {
-        let queued = &mut self.queued;
-        self.peers.retain(|peer, wanted| {
-            if wanted.site.root != root || !wanted.is_queued() {
-                return true;
+        let left: Vec<_> = self.by_urgency.get(&root).into_iter().flatten().map(|(_, peer)| *peer).collect();
+        for peer in left {
+            match heirs.get(&peer) {
+                Some(heir) => self.change(peer, |wanted| wanted.site = Rc::clone(heir)),
+                None => drop(self.remove(peer)),
             }
-            match heirs.get(peer) {
-                Some(heir) => wanted.site = Rc::clone(heir),
-                None => *queued = queued.saturating_sub(1),
-            }
-            heirs.contains_key(peer)
-        });
+        }
     }
 
     /// The next moment at which a lookup is due or lost.
     pub(crate) fn next_event(&self) -> Option<Moment> {
-        let event = |wanted: &Wanted| match wanted.state {
-            State::Queued { not_before } => not_before,
-            State::InFlight { lost_at, .. } => lost_at,
-        };
-        self.peers.values().map(event).min()
+        self.by_time.first().map(|(time, _)| *time)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,8 +170,22 @@ fn budget(keys: &mut Keys<'_>) -> Option<Budget> {
     const LOOKUPS: OrNull<Whole<u32>> = OrNull(Whole { least: 0, most: 1_000_000_000 });
     let per_day = keys.or("per_day", LOOKUPS, Json::Null);
     let per_hour = keys.or("per_hour", LOOKUPS, Json::Null);
-    let (per_day, per_hour) = (per_day?, per_hour?);
-    Some(Budget { per_day, per_hour: per_hour.or(per_day.map(|per_day| per_day.div_ceil(4))) })
+    let reserve_for_events = keys.or("reserve_for_events", Whole { least: 0, most: 1_000_000_000 }, 0);
+    let (per_day, per_hour, reserve_for_events) = (per_day?, per_hour?, reserve_for_events?);
+    if reserve_for_events > per_day.unwrap_or(0) {
+        let (at, mistakes) = keys.parts();
+        let message = match per_day {
+            Some(most) => {
+                format!("{reserve_for_events} is more than the day has; right would be at most per_day, {most}")
+            }
+            None => {
+                format!("{reserve_for_events} of a day without a limit; right would be a per_day of at least as many")
+            }
+        };
+        return mistakes.add(&At::Key(at, "reserve_for_events"), MistakeKind::OutOfRange, message);
+    }
+    let per_hour = per_hour.or(per_day.map(|per_day| per_day.div_ceil(4)));
+    Some(Budget { per_day, per_hour, reserve_for_events })
 }
 
 fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {

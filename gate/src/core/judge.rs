@@ -147,7 +147,7 @@ impl Gate {
     }
 
     /// What this worker remembers, as a decision; `None` where that is nothing, or too old.
-    fn recall(
+    pub(super) fn recall(
         &self,
         config: &Config,
         id: SubjectId,
@@ -206,7 +206,14 @@ impl Gate {
     }
 
     /// Sees to it that one of the other end will be looked up. `false` when the queue is full of what is more urgent.
-    fn want(&mut self, site: &Rc<Site>, id: SubjectId, remote: &Remote, priority: Priority, now: Moment) -> bool {
+    pub(super) fn want(
+        &mut self,
+        site: &Rc<Site>,
+        id: SubjectId,
+        remote: &Remote,
+        priority: Priority,
+        now: Moment,
+    ) -> bool {
         let subject = match (id.is_domain(), remote.address, &remote.host) {
             (true, _, Some(host)) => Subject::Domain(Rc::clone(host)),
             (false, Some(address), _) => Subject::Address(address),

@@ -79,9 +79,7 @@ impl Gate {
     /// Takes in a stream that is to wait.
     pub(super) fn hold(&mut self, stream: StreamId, waiter: Waiter) {
         for peer in waiter.pending.iter() {
-            if let Some(wanted) = self.wanted.get_mut(peer) {
-                wanted.waiters = wanted.waiters.saturating_add(1);
-            }
+            self.wanted.join(peer);
         }
         self.waiters.insert(stream, waiter);
     }
@@ -90,9 +88,7 @@ impl Gate {
     pub(super) fn forget(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.waiters.remove(stream)?;
         for peer in waiter.pending.iter() {
-            if let Some(wanted) = self.wanted.get_mut(peer) {
-                wanted.waiters = wanted.waiters.saturating_sub(1);
-            }
+            self.wanted.part(peer);
         }
         Some(waiter)
     }

@@ -465,6 +465,7 @@ proptest! {
 
 mod connections;
 mod domains;
+mod events;
 mod feeds;
 mod metrics;
 mod outside;

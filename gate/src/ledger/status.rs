@@ -13,7 +13,9 @@ pub struct Status {
     pub spent_this_hour: u32,
     /// Credits spent in the hour before.
     pub spent_last_hour: u32,
-    /// Why nobody is asking, and until when.
+    /// Credits of this day that only events may use.
+    pub reserved: u32,
+    /// Why nobody is asking, but for events where only the budget is spent, and until when.
     pub halted: Option<(Halt, Moment)>,
     /// Lanes in use.
     pub lanes: usize,
@@ -26,11 +28,11 @@ const ALL_DAY: Duration = Duration::from_secs(24 * HOUR);
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Status {
-    /// When the rest of a day's budget will be spent if credits go on being spent as in the last 60 minutes: of what was
+    /// When the rest of a day's budget, but for what is reserved for events, will be spent if credits go on being spent as in the last 60 minutes: of what was
     /// spent in the hour before, the part counts that is still within them. A whole day where something will be left at
     /// midnight, when the budget begins anew.
     pub fn lasts(&self, per_day: u32, now: Moment) -> Duration {
-        let left = u64::from(per_day.saturating_sub(self.spent_today));
+        let left = u64::from(per_day.saturating_sub(self.spent_today).saturating_sub(self.reserved));
         if left == 0 {
             return Duration::ZERO;
         }
@@ -64,7 +66,14 @@ mod tests {
     }
 
     fn spent(today: u32, this_hour: u32, last_hour: u32) -> Status {
-        Status { spent_today: today, spent_this_hour: this_hour, spent_last_hour: last_hour, halted: None, lanes: 0 }
+        Status {
+            spent_today: today,
+            spent_this_hour: this_hour,
+            spent_last_hour: last_hour,
+            reserved: 0,
+            halted: None,
+            lanes: 0,
+        }
     }
 
     #[test]
@@ -86,6 +95,10 @@ mod tests {
         ] {
             assert_eq!(status.lasts(1000, at(minutes)).as_secs(), lasts, "{minutes} {status:?}");
         }
+        // What is reserved does not last longer.
+        let reserved = Status { reserved: 100, ..spent(100, 0, 100) };
+        assert_eq!(reserved.lasts(1000, at(60)).as_secs(), 8 * 3600);
+        assert_eq!(Status { reserved: 900, ..reserved }.lasts(1000, at(60)).as_secs(), 0);
         assert_eq!(spent(0, u32::MAX, u32::MAX).lasts(u32::MAX, at(0)).as_secs(), 1800);
     }
 

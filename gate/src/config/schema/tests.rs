@@ -93,6 +93,9 @@ fn document_with(path: &str, value: Value) -> Vec<u8> {
     {
         document["direction"] = json!("egress");
     }
+    if path == "api.budget.reserve_for_events" {
+        document["api"]["budget"]["per_day"] = json!(1_000_000_000);
+    }
     document.to_string().into_bytes()
 }
 

@@ -4,24 +4,24 @@ use super::*;
 use std::collections::BTreeMap;
 
 /// Workers that share a store, with messages between them, and an API that answers after a while.
-struct Fleet {
-    store: Memory,
-    site: Rc<Site>,
-    gates: Vec<Gate>,
-    now: Moment,
+pub(super) struct Fleet {
+    pub(super) store: Memory,
+    pub(super) site: Rc<Site>,
+    pub(super) gates: Vec<Gate>,
+    pub(super) now: Moment,
     /// Lookups under way: when they end, of which worker.
     flying: Vec<(Moment, usize, Lookup)>,
     /// Messages under way, lost where the test says so.
     messages: Vec<(usize, SubjectId)>,
     lose_messages: bool,
     held: BTreeSet<(usize, StreamId)>,
-    calls: Vec<IpAddr>,
+    pub(super) calls: Vec<IpAddr>,
     most_in_flight: usize,
     next_stream: u32,
 }
 
 impl Fleet {
-    fn new(workers: usize, site: Rc<Site>) -> Fleet {
+    pub(super) fn new(workers: usize, site: Rc<Site>) -> Fleet {
         let store = Memory::default();
         let gates = (0..workers).map(|number| Gate::new(number as u64 + 1, &store)).collect();
         let mut fleet = Fleet {
@@ -44,7 +44,7 @@ impl Fleet {
     }
 
     /// A request from this peer reaches this worker.
-    fn request(&mut self, worker: usize, peer: IpAddr) -> Option<Decision<'static>> {
+    pub(super) fn request(&mut self, worker: usize, peer: IpAddr) -> Option<Decision<'static>> {
         let connection = connection(self.now);
         let gate = &mut self.gates[worker];
         match gate.consult(&self.site, &peer.into(), &connection, self.now.timestamp()) {
@@ -102,7 +102,7 @@ impl Fleet {
         }
     }
 
-    fn run(&mut self, millis: u64, answers: &dyn Fn(IpAddr) -> (u64, Result<Assessment, LookupError>)) {
+    pub(super) fn run(&mut self, millis: u64, answers: &dyn Fn(IpAddr) -> (u64, Result<Assessment, LookupError>)) {
         let end = self.now.after(Duration::from_millis(millis));
         while self.now < end {
             self.turn(answers);
@@ -122,11 +122,11 @@ fn address(lookup: &Lookup) -> IpAddr {
     }
 }
 
-fn peer(number: u32) -> IpAddr {
+pub(super) fn peer(number: u32) -> IpAddr {
     std::net::Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(number)).into()
 }
 
-fn clean(now: Moment) -> Assessment {
+pub(super) fn clean(now: Moment) -> Assessment {
     Assessment {
         learned: now.timestamp(),
         findings: Findings::EMPTY,

@@ -1,0 +1,37 @@
+//! Lookups that a security event asks for.
+
+use super::Gate;
+use crate::cache::{Fact, Freshness};
+use crate::{Moment, Priority, Remote, Site};
+use evaluator::Connection;
+use std::rc::Rc;
+
+impl Gate {
+    /// Sees to it that a peer whom a security event names is looked up, before all for whom no event asks, and out of the
+    /// reserve where the rest of the day's budget is spent. Where fresh facts are remembered they do, and no credit is
+    /// spent.
+    ///
+    /// Returns `false` where the queue of lookups is full of what other events asked for. Whether the configuration selects
+    /// such connections is not asked.
+    pub fn ask_for_event(&mut self, site: &Rc<Site>, peer: &Remote, now: Moment) -> bool {
+        let connection = Connection::new(site.config.direction, now.timestamp());
+        let mut all = true;
+        for id in self.judged(&site.config, peer, now.timestamp()).into_iter().flatten() {
+            let recalled = self.recall(&site.config, id, &connection, now.timestamp());
+            if recalled.is_none_or(|(_, freshness)| freshness != Freshness::Fresh) {
+                all &= self.want(site, id, peer, Priority::Event, now);
+            }
+        }
+        all
+    }
+}
+
+/// Whether a lookup of this priority that failed leaves alone what was known before: facts that are only stale are better
+/// than none.
+pub(super) fn keeps(priority: Priority, before: Option<Fact>) -> bool {
+    match priority {
+        Priority::Refresh => true,
+        Priority::Event => matches!(before, Some(Fact::Known { .. })),
+        Priority::FirstLook => false,
+    }
+}
