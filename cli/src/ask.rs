@@ -29,7 +29,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
     /// Where to ask: Criminal IP, or a gateway that speaks the same API
-    #[arg(long, value_name = "URL", env = "CRIMINALIP_API_URL", default_value = "https://api.criminalip.io")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CRIMINALIP_API_URL",
+        hide_env_values = true,
+        default_value = "https://api.criminalip.io"
+    )]
     #[arg(value_parser = BaseUrl::parse)]
     api: BaseUrl,
     /// How long one answer may take

@@ -3,13 +3,13 @@
 mod seen;
 mod show;
 
-use crate::ask::{self, Desk, Facts, NoFacts};
+use crate::ask::{self, Desk, NoFacts, Origin};
 use crate::exit::{Exit, Failure};
 use crate::export::{Blocked, Export, Target};
 use crate::judge::{Before, Judge, Site};
 use crate::logs;
 use crate::term;
-use evaluator::{Action, Connection, Direction, Profile, Timestamp};
+use evaluator::{Action, Connection, Direction, Examination, Profile, Timestamp};
 use ipnet::IpNet;
 use seen::{Contact, Seen};
 use show::Row;
@@ -60,7 +60,8 @@ pub(crate) struct Args {
 
 /// What is known about a peer.
 enum Known {
-    Facts(Box<Facts>),
+    /// What the report says, without the report: there may be many, and large ones.
+    Facts(Box<Examination>, Origin),
     None(NoFacts),
 }
 
@@ -146,7 +147,8 @@ fn judge<'c>(
             if let (Err(error), Exit::Done) = (&facts, exit) {
                 exit = error.exit();
             }
-            known.insert(contact.peer, facts.map_or_else(Known::None, |facts| Known::Facts(Box::new(facts))));
+            let facts = facts.map(|facts| Known::Facts(Box::new(facts.report.examination), facts.from));
+            known.insert(contact.peer, facts.unwrap_or_else(Known::None));
         }
     }
     let mut rows = Vec::new();
@@ -159,9 +161,8 @@ fn judge<'c>(
             }
             Before::Listed(action, entry) => show::Fate::Listed(action, entry.clone()),
             Before::Wanted => match known.get(&contact.peer) {
-                Some(Known::Facts(facts)) => {
-                    let judged = site.judge.judge(contact.peer, &facts.report.examination, &connection);
-                    show::Fate::of(&judged, facts.from)
+                Some(Known::Facts(examination, from)) => {
+                    show::Fate::of(&site.judge.judge(contact.peer, examination, &connection), *from)
                 }
                 Some(Known::None(error)) => show::Fate::NotAssessed(error.code(), error.to_string()),
                 None => show::Fate::NotSelected,

@@ -8,8 +8,8 @@ Examples:
   portcullis replay --log access.json --format envoy-json --config portcullis.json
   portcullis lint envoy.yaml
 
-The key is in CRIMINALIP_API_KEY, or in a file that --keyfile names. `portcullis help COMMAND` has more examples and the exit
-codes.";
+The key is in CRIMINALIP_API_KEY, or in a file that --keyfile names.
+`portcullis help COMMAND` has more examples and the exit codes.";
 
 /// For `check`.
 pub(crate) const CHECK: &str = "\

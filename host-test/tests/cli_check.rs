@@ -70,6 +70,9 @@ fn each_failure_has_a_message_and_an_exit_code_of_its_own_and_no_verdict() -> Re
         let printed = desk.run(&format!("CRIMINALIP_API_URL={url} {ASK} --ip {}", peer::CLEAN))?;
         assert_eq!((printed.out.as_str(), printed.code), ("", Some(code)), "{printed:?}");
     }
+    // The stand-in does not speak TLS.
+    let printed = desk.run(&format!("{ASK} --api https://${{CRIMINALIP_API_URL#http://}} --ip {}", peer::CLEAN))?;
+    assert_eq!((printed.out.as_str(), printed.code), ("", Some(20)), "{printed:?}");
     messages.sort();
     messages.dedup();
     assert_eq!(messages.len(), codes.len(), "{messages:?}");

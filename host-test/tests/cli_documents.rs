@@ -5,7 +5,9 @@ use host_test::command::Desk;
 
 #[test]
 fn every_example_prints_what_the_document_says() -> Result<()> {
-    let count = Desk::new()?.transcript("docs/cli.md")?;
-    assert!(count > 5, "the examples have gone");
+    for document in ["docs/cli.md", "cli/tests/output.md"] {
+        let count = Desk::new()?.transcript(document)?;
+        assert!(count > 5, "the examples of {document} have gone");
+    }
     Ok(())
 }

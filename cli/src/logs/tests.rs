@@ -1,4 +1,6 @@
 use super::*;
+use clap::ValueEnum;
+use proptest::prelude::*;
 
 /// What a line says, as text: time of day, source, destination and port; or why it says nothing.
 fn said(format: Format, own: &[&str], lines: &str) -> Vec<String> {
@@ -98,4 +100,17 @@ something else"#;
     );
     let palo = "<14>Mar 30 09:00:01 fw 1,2026/03/30 09:00:01,001,TRAFFIC,end,2305,2026/03/30 09:00:01,10.0.0.5,192.0.2.40,0.0.0.0,0.0.0.0,\"out, all\",,,ssl,vsys1,trust,untrust,e1,e2,log,2026/03/30 09:00:01,77,1,5555,443,0,0,0x1c,tcp,allow\n1,2026/03/30 09:00:01,001,THREAT,url\n1,2,3\n";
     assert_eq!(said(Format::Paloalto, &[], palo), ["1 10.0.0.5 192.0.2.40 443", "not of this format"]);
+}
+
+proptest! {
+    #[test]
+    fn any_line_is_read_or_counted(bytes: Vec<u8>, words in "[0-9a-z{}\":,.=\\[\\]\t -]{0,80}") {
+        let clock = Clock::new(None);
+        for format in Format::value_variants() {
+            let mut reader = Reader::new(*format, &[], &clock);
+            for line in [b"#fields\tts\tid.resp_h".as_slice(), &bytes, words.as_bytes(), b"time,dst"] {
+                let _ = reader.read(line);
+            }
+        }
+    }
 }

@@ -44,6 +44,9 @@ pub(super) type Fates = [u64; Fate::ALL.len()];
 /// Routes, and hours, that are told apart; the rest is counted as one.
 const MOST: usize = 10_000;
 
+/// What is kept of the name of a route, in characters.
+const LONGEST: usize = 100;
+
 /// When a peer was last looked up, by the time of the log.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Times {
@@ -219,5 +222,10 @@ fn route<'r>(record: &'r Record<'_>) -> &'r str {
         let end = path.get(1..).and_then(|rest| rest.find('/')).map_or(path.len(), |at| at + 1);
         path.get(..end).unwrap_or(path)
     };
-    record.route.as_deref().or(record.path.as_deref().map(first_part)).unwrap_or("-")
+    let name = record.route.as_deref().or(record.path.as_deref().map(first_part)).unwrap_or("-");
+    // Paths are the clients' own words.
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => name.get(..end).unwrap_or(name),
+        None => name,
+    }
 }
