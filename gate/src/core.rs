@@ -11,8 +11,7 @@ use crate::table::{Table, shared_seed};
 use crate::waiter::{Waiter, Waiters};
 use crate::wanted::{ASK_AGAIN, State, WantedList};
 use crate::{
-    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Reason, Store, SubjectId,
-    WorkerId,
+    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Reason, Store, SubjectId, WorkerId,
 };
 use evaluator::{AnswerError, Connection, Source, Timestamp};
 use std::rc::Rc;
