@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod callbacks;
+pub(crate) mod ending;
 
 use gate::{Conflict, Moment, Store, Version};
 

@@ -16,7 +16,6 @@
     clippy::disallowed_macros
 )]
 
-mod ending;
 mod enforce;
 mod feeds;
 mod host;

@@ -1,8 +1,8 @@
 //! The root context: configuration, time, and lookups.
 
-use crate::ending;
 use crate::enforce::enforce;
 use crate::feeds::{self, Fetches};
+use crate::host::ending;
 use crate::host::{self, Buffer, Headers, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};

@@ -3,9 +3,8 @@
 //! A proxy ends a context by two calls, `proxy_on_done` and, once it has answered yes, `proxy_on_delete`. Both would come
 //! for every request, and each call into the VM costs the proxy some 1,700 instructions. So the module has only the first
 //! and lets the SDK delete at once what is done: `cargo xtask build` exports these functions in the place of the SDK's.
-#![allow(unsafe_code)]
 
-use crate::host;
+use super::done as tell_done;
 use std::cell::Cell;
 
 unsafe extern "C" {
@@ -23,7 +22,7 @@ thread_local! {
 /// Tells the proxy that the current root context, which asked for more time in its `on_done`, is done. Call it from
 /// [`proxy_wasm::traits::Context::on_http_call_response`].
 pub(crate) fn end_root(context: u32) {
-    let _ = host::done();
+    let _ = tell_done();
     ENDED.set(Some(context));
 }
 
