@@ -1,5 +1,5 @@
-//! The budgets of a warm request and of a connection in calls across the VM's border, counted from Envoy's own trace: what is not in these
-//! lists costs nothing.
+//! The budgets of a warm request and of a connection in calls across the VM's border, counted from Envoy's own trace: what
+//! is not in these lists costs nothing.
 
 use anyhow::Result;
 use host_test::{

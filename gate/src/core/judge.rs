@@ -66,8 +66,9 @@ impl Gate {
     }
 
     /// Takes in a stream about whose peer this worker does not know enough: asks the other workers' memory; else sees to it
-    /// that the peer is looked up if the connection is worth it, and holds the stream if there is room and the configuration says so. All streams that
-    /// wait for one peer, on all workers, share one lookup. `connection` is all that [`Site::needs_to_ask`].
+    /// that the peer is looked up if the connection is worth it, and holds the stream if there is room and the configuration
+    /// says so. All streams that wait for one peer, on all workers, share one lookup. `connection` is all that
+    /// [`Site::needs_to_ask`].
     pub fn admit(
         &mut self,
         site: &Rc<Site>,
