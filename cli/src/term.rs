@@ -45,7 +45,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Writes bytes to standard output as they are.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     written(out.write_all(bytes).and_then(|()| out.flush()))
