@@ -37,7 +37,11 @@ enum Task {
     /// Build the module for the proxy, check it and put it at target/portcullis.wasm.
     Build,
     /// Build the package for JavaScript runtimes and put it into target/edge/portcullis.
-    Edge,
+    Edge {
+        /// Test it in Node, Deno and workerd as well: some minutes, on a machine that does nothing else.
+        #[arg(long)]
+        test: bool,
+    },
     /// Start an Envoy with the module and send it traffic from peers of every kind.
     Demo {
         /// Keep Envoy running afterwards, until Ctrl-C.
@@ -81,7 +85,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => module::build().map(drop),
-        Task::Edge => edge::build().map(drop),
+        Task::Edge { test } => edge::build().and_then(|_| if test { edge::test() } else { Ok(()) }),
         Task::Demo { serve } => demo::run(serve),
         Task::Test { fast } => test::run(fast),
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),

@@ -63,13 +63,10 @@ pub(crate) fn run(fast: bool) -> Result<()> {
     steps.run("simulation", "`host-test test host-test/scenarios` runs the scenarios alone", || simulation(&module))?;
     if fast {
         steps.skip("end to end", "--fast");
-        steps.skip("edge", "--fast");
     } else {
         let envoy = steps.run("envoy", "`--fast` leaves out what needs an Envoy", envoy::find)?;
         steps.run("consumers of exports", "`--fast` leaves them out", || exports(&envoy))?;
         steps.run("end to end", "", || end_to_end(&envoy, &module))?;
-        steps.run("edge", "`--fast` leaves out what needs Node's tools", || edge::build().map(drop))?;
-        steps.run("edge, in its runtimes", "", edge::test)?;
     }
     steps.run("fuzz", fuzz::HINT, || fuzz::targets(FUZZ_SECONDS))?;
     if succeeds(&mut cargo(["deny", "--version"])) {
