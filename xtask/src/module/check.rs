@@ -7,7 +7,7 @@ use std::path::Path;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 /// The largest module we want to ship. Every worker of a proxy holds its own copy of the compiled code.
-pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 1088 << 10;
 
 /// The host functions of proxy-wasm 0.2.1 as Envoy registers them, without their common prefix `proxy_`. A module that
 /// names any other is refused by Envoy when it loads.
