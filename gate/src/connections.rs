@@ -1,9 +1,10 @@
 //! Open connections that passed, to be found by their peer.
 
+use crate::index::Index;
 use crate::waiter::OwnedConnection;
 use crate::{Remote, Site, StreamId, SubjectId};
 use evaluator::Source;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Connections that one worker watches at the same time. The proxy's own limits are usually lower.
@@ -23,8 +24,8 @@ pub(crate) struct Open {
 /// The open connections of one worker that passed by something else than a list.
 #[derive(Default)]
 pub(crate) struct Connections {
-    streams: BTreeMap<StreamId, Open>,
-    by_peer: BTreeSet<(SubjectId, StreamId)>,
+    streams: BTreeMap<StreamId, Box<Open>>,
+    by_peer: Index,
     /// Those of their peers about whom something was learned since it was last looked at, and from where.
     news: BTreeMap<SubjectId, Source>,
 }
@@ -36,28 +37,30 @@ impl Connections {
         if self.streams.len() >= WATCH_LIMIT {
             return false;
         }
-        self.by_peer.extend(open.judged.iter().flatten().map(|peer| (*peer, stream)));
-        self.streams.insert(stream, open);
+        for peer in open.judged.into_iter().flatten() {
+            self.by_peer.insert(peer, stream);
+        }
+        self.streams.insert(stream, Box::new(open));
         true
     }
 
     pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Open> {
         let open = self.streams.remove(&stream)?;
         for peer in open.judged.into_iter().flatten() {
-            self.by_peer.remove(&(peer, stream));
+            self.by_peer.remove(peer, stream);
             if self.of(peer).next().is_none() {
                 self.news.remove(&peer);
             }
         }
-        Some(open)
+        Some(*open)
     }
 
     pub(crate) fn get(&self, stream: StreamId) -> Option<&Open> {
-        self.streams.get(&stream)
+        self.streams.get(&stream).map(Box::as_ref)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
-        self.streams.values()
+        self.streams.values().map(Box::as_ref)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,8 +69,8 @@ impl Connections {
 
     /// The connections of this peer.
     pub(crate) fn of(&self, peer: SubjectId) -> impl Iterator<Item = StreamId> + '_ {
-        let all = (peer, StreamId(0))..=(peer, StreamId(u32::MAX));
-        self.by_peer.range(all).map(|(_, stream)| *stream)
+        let rank = u128::from(peer);
+        self.by_peer.range(rank..=rank).map(|(_, stream)| stream.into())
     }
 
     /// Notes that something was learned about a peer, if it has connections.

@@ -26,6 +26,7 @@ mod core;
 mod decision;
 mod events;
 mod feed;
+mod index;
 mod ledger;
 mod lookup;
 mod metrics;

@@ -1,8 +1,9 @@
 //! Streams that wait for a verdict.
 
+use crate::index::Index;
 use crate::{Decision, Moment, Remote, Site, StreamId, SubjectId};
 use evaluator::{Connection, Direction, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,28 +13,28 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// The streams that wait, to be found by peer and by deadline: crowds wait at times, and each event must cost the same.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    streams: BTreeMap<StreamId, Waiter>,
-    by_peer: BTreeSet<(SubjectId, StreamId)>,
-    by_deadline: BTreeSet<(Moment, StreamId)>,
+    streams: BTreeMap<StreamId, Box<Waiter>>,
+    by_peer: Index,
+    by_deadline: Index,
 }
 
 impl Waiters {
     pub(crate) fn insert(&mut self, stream: StreamId, waiter: Waiter) {
         self.remove(stream);
         for peer in waiter.pending.iter() {
-            self.by_peer.insert((peer, stream));
+            self.by_peer.insert(peer, stream);
         }
-        self.by_deadline.insert((waiter.deadline, stream));
-        self.streams.insert(stream, waiter);
+        self.by_deadline.insert(waiter.deadline, stream);
+        self.streams.insert(stream, Box::new(waiter));
     }
 
     pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Waiter> {
         let waiter = self.streams.remove(&stream)?;
         for peer in waiter.pending.iter() {
-            self.by_peer.remove(&(peer, stream));
+            self.by_peer.remove(peer, stream);
         }
-        self.by_deadline.remove(&(waiter.deadline, stream));
-        Some(waiter)
+        self.by_deadline.remove(waiter.deadline, stream);
+        Some(*waiter)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -41,25 +42,25 @@ impl Waiters {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
-        self.streams.values()
+        self.streams.values().map(Box::as_ref)
     }
 
     /// The streams that wait for this peer.
     pub(crate) fn of(&self, peer: SubjectId) -> Vec<StreamId> {
-        let all = (peer, StreamId(0))..=(peer, StreamId(u32::MAX));
-        self.by_peer.range(all).map(|(_, stream)| *stream).collect()
+        let rank = u128::from(peer);
+        self.by_peer.range(rank..=rank).map(|(_, stream)| stream.into()).collect()
     }
 
     /// The streams that have waited long enough, and those whose deadline is out of reach since the clock was set back.
     pub(crate) fn overdue(&self, now: Moment) -> Vec<StreamId> {
-        let past = self.by_deadline.range(..=(now, StreamId(u32::MAX)));
-        let unreachable = self.by_deadline.range((now.after(LONGEST_HOLD), StreamId(u32::MAX))..);
-        past.chain(unreachable).map(|(_, stream)| *stream).collect()
+        let past = self.by_deadline.range(0..=now.into());
+        let unreachable = self.by_deadline.range(u128::from(now.after(LONGEST_HOLD)).saturating_add(1)..=u128::MAX);
+        past.chain(unreachable).map(|(_, stream)| stream.into()).collect()
     }
 
     /// When the first of them has waited long enough.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        self.by_deadline.first().map(|(deadline, _)| *deadline)
+        self.by_deadline.first().map(|(deadline, _)| deadline.into())
     }
 }
 

@@ -1,8 +1,9 @@
 //! The addresses that are to be looked up: a bounded queue, most urgent first, and what is in flight.
 
+use crate::index::Index;
 use crate::{LookupId, Moment, Priority, RootId, Site, Subject, SubjectId};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,13 +42,24 @@ pub(crate) enum State {
     InFlight { id: LookupId, sent: Moment, lost_at: Moment },
 }
 
-/// Events come first, then streams that wait, then peers about whom nothing is known, then what is stale; of equals the
-/// oldest.
-type Urgency = (bool, bool, Priority, u64);
-
 impl Wanted {
-    fn urgency(&self) -> Urgency {
-        (self.priority != Priority::Event, self.waiters == 0, self.priority, self.order)
+    /// Where it stands in the queue of its root: events come first, then streams that wait, then peers about whom nothing
+    /// is known, then what is stale; of equals the oldest.
+    fn urgency(&self) -> u128 {
+        let class = [self.priority != Priority::Event, self.waiters == 0].map(u128::from);
+        let [event, waited_for] = class;
+        ranks_of(self.site.root).start() | event << 67 | waited_for << 66 | (self.priority as u128) << 64 | self.order()
+    }
+
+    /// Where it stands among those that no stream waits for: what is to make room comes first, the least urgent and of
+    /// equals the oldest.
+    fn dispensability(&self) -> u128 {
+        let urgency = self.priority as u128;
+        (!urgency & 3) << 64 | self.order()
+    }
+
+    fn order(&self) -> u128 {
+        self.order.into()
     }
 
     pub(crate) fn is_queued(&self) -> bool {
@@ -59,22 +71,23 @@ impl Wanted {
 /// answer at the end of an index.
 #[derive(Default)]
 pub(crate) struct WantedList {
-    peers: BTreeMap<SubjectId, Wanted>,
+    // In boxes, so that trees of different things have the same code.
+    peers: BTreeMap<SubjectId, Box<Wanted>>,
     queued: usize,
     next: u64,
-    /// What is queued, by root.
-    by_urgency: BTreeMap<RootId, BTreeSet<(Urgency, SubjectId)>>,
+    /// What is queued, by root and urgency.
+    by_urgency: Index,
     /// What is queued and no stream waits for; what is to make room comes first.
-    idle: BTreeSet<(Reverse<Priority>, u64, SubjectId)>,
+    idle: Index,
     /// When each is due or lost.
-    by_time: BTreeSet<(Moment, SubjectId)>,
+    by_time: Index,
     /// No more than there are lanes.
     in_flight: BTreeMap<LookupId, SubjectId>,
 }
 
 impl WantedList {
     pub(crate) fn get(&self, peer: SubjectId) -> Option<&Wanted> {
-        self.peers.get(&peer)
+        self.peers.get(&peer).map(Box::as_ref)
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -97,17 +110,17 @@ impl WantedList {
         }
         let mut dropped = None;
         if self.queued >= QUEUE_LIMIT {
-            match self.idle.first() {
-                Some((Reverse(least), _, oldest)) if *least != Priority::Event || priority == Priority::Event => {
-                    dropped = Some(*oldest);
-                }
-                _ => return Some(peer),
+            let least = self.idle.first().map(|(_, least)| SubjectId::from(least));
+            let is_event = |peer| self.peers.get(&peer).is_some_and(|wanted| wanted.priority == Priority::Event);
+            dropped = least.filter(|least| priority == Priority::Event || !is_event(*least));
+            if dropped.is_none() {
+                return Some(peer);
             }
         }
         if let Some(oldest) = dropped {
             self.remove(oldest);
         }
-        let wanted = Wanted {
+        let wanted = Box::new(Wanted {
             subject: subject.clone(),
             site: Rc::clone(site),
             priority,
@@ -116,24 +129,19 @@ impl WantedList {
             state: State::Queued { not_before: now },
             refusals: 0,
             order: self.next,
-        };
+        });
         self.next = self.next.saturating_add(1);
         self.put(peer, wanted);
         dropped
     }
 
-    pub(crate) fn remove(&mut self, peer: SubjectId) -> Option<Wanted> {
+    pub(crate) fn remove(&mut self, peer: SubjectId) -> Option<Box<Wanted>> {
         let wanted = self.peers.remove(&peer)?;
         let time = match wanted.state {
             State::Queued { not_before } => {
                 self.queued = self.queued.saturating_sub(1);
-                self.idle.remove(&(Reverse(wanted.priority), wanted.order, peer));
-                if let Some(queued) = self.by_urgency.get_mut(&wanted.site.root) {
-                    queued.remove(&(wanted.urgency(), peer));
-                    if queued.is_empty() {
-                        self.by_urgency.remove(&wanted.site.root);
-                    }
-                }
+                self.idle.remove(wanted.dispensability(), peer);
+                self.by_urgency.remove(wanted.urgency(), peer);
                 not_before
             }
             State::InFlight { id, lost_at, .. } => {
@@ -141,18 +149,18 @@ impl WantedList {
                 lost_at
             }
         };
-        self.by_time.remove(&(time, peer));
+        self.by_time.remove(time, peer);
         Some(wanted)
     }
 
-    fn put(&mut self, peer: SubjectId, wanted: Wanted) {
+    fn put(&mut self, peer: SubjectId, wanted: Box<Wanted>) {
         let time = match wanted.state {
             State::Queued { not_before } => {
                 self.queued = self.queued.saturating_add(1);
                 if wanted.waiters == 0 {
-                    self.idle.insert((Reverse(wanted.priority), wanted.order, peer));
+                    self.idle.insert(wanted.dispensability(), peer);
                 }
-                self.by_urgency.entry(wanted.site.root).or_default().insert((wanted.urgency(), peer));
+                self.by_urgency.insert(wanted.urgency(), peer);
                 not_before
             }
             State::InFlight { id, lost_at, .. } => {
@@ -160,7 +168,7 @@ impl WantedList {
                 lost_at
             }
         };
-        self.by_time.insert((time, peer));
+        self.by_time.insert(time, peer);
         self.peers.insert(peer, wanted);
     }
 
@@ -187,12 +195,26 @@ impl WantedList {
             Some(State::Queued { not_before }) => !not_before.is_ahead_of(now, REFUSAL_PAUSE.max(ASK_AGAIN)),
             _ => false,
         };
-        let roots = self.by_urgency.iter().filter(|(of, _)| root.is_none_or(|root| root == **of));
-        roots.filter_map(|(_, queued)| queued.iter().find(|(_, peer)| is_due(peer))).min().map(|(_, peer)| *peer)
+        let due_of = |root| {
+            let mut queued = self.by_urgency.range(ranks_of(root));
+            queued.find(|(_, peer)| is_due(&SubjectId::from(*peer)))
+        };
+        let due = match root {
+            Some(root) => due_of(root),
+            // Urgency counts across the roots.
+            None => self.roots().filter_map(due_of).min_by_key(|(rank, _)| *rank << 32),
+        };
+        due.map(|(_, peer)| peer.into())
+    }
+
+    /// The roots that have something queued.
+    fn roots(&self) -> impl Iterator<Item = RootId> {
+        let root_from = |rank| self.by_urgency.range(rank..=u128::MAX).next().map(|(rank, _)| root_of(rank));
+        std::iter::successors(root_from(0), move |root| root_from(ranks_of(*root).end().checked_add(1)?))
     }
 
     pub(crate) fn send(&mut self, peer: SubjectId, id: LookupId, sent: Moment, lost_at: Moment) {
-        if self.peers.get(&peer).is_some_and(Wanted::is_queued) {
+        if self.peers.get(&peer).is_some_and(|wanted| wanted.is_queued()) {
             self.change(peer, |wanted| wanted.state = State::InFlight { id, sent, lost_at });
         }
     }
@@ -239,8 +261,9 @@ impl WantedList {
 
     /// Hands what this root has not sent yet over to the given heirs; what has none is forgotten.
     pub(crate) fn retire(&mut self, root: RootId, heirs: &BTreeMap<SubjectId, Rc<Site>>) {
-        let left: Vec<_> = self.by_urgency.get(&root).into_iter().flatten().map(|(_, peer)| *peer).collect();
-        for peer in left {
+        let left: Vec<_> = self.by_urgency.range(ranks_of(root)).collect();
+        for (_, peer) in left {
+            let peer = SubjectId::from(peer);
             match heirs.get(&peer) {
                 Some(heir) => self.change(peer, |wanted| wanted.site = Rc::clone(heir)),
                 None => drop(self.remove(peer)),
@@ -250,8 +273,19 @@ impl WantedList {
 
     /// The next moment at which a lookup is due or lost.
     pub(crate) fn next_event(&self) -> Option<Moment> {
-        self.by_time.first().map(|(time, _)| *time)
+        self.by_time.first().map(|(time, _)| time.into())
     }
+}
+
+/// The ranks by urgency of what this root has queued.
+fn ranks_of(RootId(root): RootId) -> RangeInclusive<u128> {
+    let start = u128::from(root) << 96;
+    start..=start | u128::MAX >> 32
+}
+
+/// The root that has this rank queued.
+fn root_of(rank: u128) -> RootId {
+    RootId(u32::try_from(rank >> 96).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Config;
 use proptest::prelude::*;
+use std::cmp::Reverse;
 
 const NOW: Moment = Moment::from_millis(1_800_000_000_000);
 
@@ -86,11 +87,13 @@ fn check(list: &WantedList, now: Moment) {
             }
             State::InFlight { .. } => false,
         });
-        assert_eq!(list.due(root, now), due.min_by_key(|(_, wanted)| wanted.urgency()).map(|(peer, _)| *peer));
+        let urgency =
+            |wanted: &Wanted| (wanted.priority != Priority::Event, wanted.waiters == 0, wanted.priority, wanted.order);
+        assert_eq!(list.due(root, now), due.min_by_key(|(_, wanted)| urgency(wanted)).map(|(peer, _)| *peer));
     }
     let idle = queued().filter(|(_, wanted)| wanted.waiters == 0);
     let oldest = idle.min_by_key(|(_, wanted)| (Reverse(wanted.priority), wanted.order)).map(|(peer, _)| *peer);
-    assert_eq!(list.idle.first().map(|(_, _, peer)| *peer), oldest);
+    assert_eq!(list.idle.first().map(|(_, peer)| peer.into()), oldest);
     let times = all().map(|(_, wanted)| match wanted.state {
         State::Queued { not_before } => not_before,
         State::InFlight { lost_at, .. } => lost_at,
