@@ -1,7 +1,6 @@
 //! Builds the package for JavaScript runtimes.
 
 mod test;
-mod tools;
 
 pub(crate) use test::run_all as test;
 
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{cargo, program, run};
-use crate::{toolchain, workspace};
+use crate::{module, toolchain, workspace};
 
 /// The modules of the package: the feature of the crate that each is built with, its name, and the most bytes that it may
 /// have, as it is and compressed by `gzip -9`.
@@ -35,7 +34,6 @@ fn package() -> PathBuf {
 /// When something does not build, or when a module is too large.
 pub(crate) fn build() -> Result<PathBuf> {
     toolchain::add_target(toolchain::BARE)?;
-    let tools = tools::install()?;
     let package = package();
     if package.exists() {
         fs::remove_dir_all(&package).with_context(|| format!("cannot replace {}", package.display()))?;
@@ -45,7 +43,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     copy(&source.join("worker"), &package.join("worker"))?;
     fs::copy(source.join("README.md"), package.join("README.md")).context("edge/README.md")?;
     for (feature, name, most, most_compressed) in MODULES {
-        let module = module(feature, name, &package.join("wasm"), &tools)?;
+        let module = build_module(feature, name, &package.join("wasm"))?;
         let (bytes, compressed) = (size(&module)?, compressed(&module)?);
         println!("   {name}: {bytes} bytes of at most {most}, {compressed} of at most {most_compressed} compressed");
         ensure!(bytes <= most && compressed <= most_compressed, "the module {name} has grown too large");
@@ -54,7 +52,7 @@ pub(crate) fn build() -> Result<PathBuf> {
 }
 
 /// Builds one module with its JavaScript into this folder.
-fn module(feature: &str, name: &str, folder: &Path, tools: &tools::Tools) -> Result<PathBuf> {
+fn build_module(feature: &str, name: &str, folder: &Path) -> Result<PathBuf> {
     let mut build = cargo(["build", "--package", "edge", "--target", toolchain::BARE, "--profile", "edge"]);
     build.args(["--no-default-features", "--features", feature]);
     // Flags are separated by this character where any other could be part of a path.
@@ -63,9 +61,7 @@ fn module(feature: &str, name: &str, folder: &Path, tools: &tools::Tools) -> Res
     let bindgen = ["run", "--quiet", "--package", "edge-bindgen", "--", "--name", name];
     run(cargo(bindgen).arg(&built).arg(folder))?;
     let module = folder.join(format!("{name}_bg.wasm"));
-    let features = ["--enable-bulk-memory", "--enable-reference-types", "--enable-nontrapping-float-to-int"];
-    let more = ["--enable-sign-ext", "--enable-mutable-globals", "--enable-multivalue", "-Oz", "--converge"];
-    run(tools.program("wasm-opt").args(features).args(more).arg(&module).arg("-o").arg(&module))?;
+    module::optimize(&module, &module, &[])?;
     // The entries of the package load the module in the ways of their runtimes.
     fs::remove_file(folder.join(format!("{name}.js"))).context("wasm-bindgen has written no entry")?;
     Ok(module)

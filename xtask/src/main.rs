@@ -14,6 +14,7 @@ mod envoy;
 mod flood;
 mod fuzz;
 mod module;
+mod npm;
 mod step;
 mod test;
 mod toolchain;

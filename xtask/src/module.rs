@@ -1,17 +1,24 @@
 //! Builds the module for the proxy and checks that a proxy can load it.
 
 mod check;
+mod optimize;
 mod trim;
 
+pub(crate) use optimize::optimize;
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, run};
-use crate::{toolchain, workspace};
+use crate::{npm, toolchain, workspace};
 
-/// Builds the filter, trims it, checks it and puts it at `target/portcullis.wasm`, whose path is returned.
+/// The largest module we want to ship. Every worker of a proxy holds its own copy of the compiled code.
+const MAX_BYTES: usize = 704 << 10;
+
+/// Builds the filter, trims it, makes it small, checks it and puts it at `target/portcullis.wasm`, whose path is
+/// returned. The names of its functions go to `target/portcullis.symbols`.
 ///
 /// # Errors
 /// When it does not build, or when the module asks for what the proxy does not offer or lacks what the proxy needs; every
@@ -23,17 +30,41 @@ pub(crate) fn build() -> Result<PathBuf> {
     run(build.env("CARGO_ENCODED_RUSTFLAGS", toolchain::flags_without_paths()?.join("\u{1f}")))?;
     let built = workspace::target_directory().join(toolchain::MODULE).join("wasm/portcullis_filter.wasm");
     let bytes = fs::read(&built).with_context(|| format!("cargo has not left a module at {}", built.display()))?;
+    let trimmed = built.with_file_name("trimmed.wasm");
     let bytes = trim::trim(&bytes).with_context(|| format!("cannot trim {}", built.display()))?;
-    let flaws = check::flaws(&bytes, &[workspace::root(), &workspace::cargo_home()?]);
+    fs::write(&trimmed, bytes).with_context(|| format!("cannot write {}", trimmed.display()))?;
+    let (small, most) = if npm::is_there() {
+        let small = built.with_file_name("small.wasm");
+        let symbols = workspace::module().with_extension("symbols");
+        optimize(&trimmed, &small, &[&format!("--symbolmap={}", symbols.display())])?;
+        demangle(&symbols)?;
+        (small, MAX_BYTES)
+    } else {
+        println!("   note: there is no Node with npm, so the module stays nearly twice as large as it could be");
+        (trimmed, usize::MAX)
+    };
+    ship(&small, most)
+}
+
+/// Makes the names in a list of functions, one a line behind its number, as they are in the source.
+fn demangle(symbols: &Path) -> Result<()> {
+    let mangled = fs::read_to_string(symbols).with_context(|| format!("cannot read {}", symbols.display()))?;
+    let lines = mangled.lines().filter_map(|line| line.split_once(':'));
+    let list: String =
+        lines.map(|(number, name)| format!("{number}: {:#}\n", rustc_demangle::demangle(name))).collect();
+    fs::write(symbols, list).with_context(|| format!("cannot write {}", symbols.display()))
+}
+
+/// Puts the module to where it is looked for, if it has no flaw.
+fn ship(built: &Path, most: usize) -> Result<PathBuf> {
+    let bytes = fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
+    let flaws = check::flaws(&bytes, &[workspace::root(), &workspace::cargo_home()?], most);
     if !flaws.is_empty() {
         let list: String = flaws.iter().map(|flaw| format!("\n  - {flaw}")).collect();
         bail!("no proxy could run the module {}:{list}", built.display());
     }
     let module = workspace::module();
-    if let Some(parent) = module.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    }
     fs::write(&module, &bytes).with_context(|| format!("cannot write {}", module.display()))?;
-    println!("   target/portcullis.wasm: {} bytes, of at most {}", bytes.len(), check::MAX_BYTES);
+    println!("   target/portcullis.wasm: {} bytes, of at most {most}", bytes.len());
     Ok(module)
 }

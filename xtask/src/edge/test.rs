@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{copy, tools};
+use super::copy;
 use crate::command::{cargo, program, run};
-use crate::workspace;
+use crate::{npm, workspace};
 
 /// Checks the types, and runs the tests in Node, Deno and workerd against the stand-in for Criminal IP. The package must
 /// be built.
 pub(crate) fn run_all() -> Result<()> {
-    let tools = tools::install()?;
+    let tools = npm::RUNTIMES.install()?;
     run(&mut cargo(["build", "--package", "host-test", "--bin", "fake-criminalip"]))?;
     let (source, place) = (workspace::root().join("edge/tests"), workspace::root().join("target/edge"));
     let tests = place.join("tests");

@@ -6,9 +6,6 @@ use std::path::Path;
 
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-/// The largest module we want to ship. Every worker of a proxy holds its own copy of the compiled code.
-pub(crate) const MAX_BYTES: usize = 1088 << 10;
-
 /// The host functions of proxy-wasm 0.2.1 as Envoy registers them, without their common prefix `proxy_`. A module that
 /// names any other is refused by Envoy when it loads.
 const HOST_FUNCTIONS: [&str; 39] = [
@@ -79,8 +76,8 @@ pub(crate) enum Flaw {
     OtherAbi(String),
     /// It holds a path of the machine that built it.
     Path(String),
-    /// It is larger than we allow ourselves.
-    TooLarge(usize),
+    /// It has more bytes than we allow ourselves.
+    TooLarge { bytes: usize, most: usize },
 }
 
 impl fmt::Display for Flaw {
@@ -94,13 +91,14 @@ impl fmt::Display for Flaw {
             Self::MissingExport(name) => write!(out, "it does not export {name}"),
             Self::OtherAbi(name) => write!(out, "it exports {name} beside {ABI}"),
             Self::Path(path) => write!(out, "it holds the path {path} of the machine that built it"),
-            Self::TooLarge(bytes) => write!(out, "it has {bytes} bytes, and {MAX_BYTES} are allowed"),
+            Self::TooLarge { bytes, most } => write!(out, "it has {bytes} bytes, and {most} are allowed"),
         }
     }
 }
 
-/// Everything that is wrong with a module. Empty: the proxy can load it, and it says nothing of these private paths.
-pub(crate) fn flaws(bytes: &[u8], private: &[&Path]) -> Vec<Flaw> {
+/// Everything that is wrong with a module. Empty: the proxy can load it, it says nothing of these private paths, and it has
+/// at most so many bytes.
+pub(crate) fn flaws(bytes: &[u8], private: &[&Path], most: usize) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for path in private {
         let needle = path.as_os_str().as_encoded_bytes();
@@ -108,8 +106,8 @@ pub(crate) fn flaws(bytes: &[u8], private: &[&Path]) -> Vec<Flaw> {
             flaws.push(Flaw::Path(path.display().to_string()));
         }
     }
-    if bytes.len() > MAX_BYTES {
-        flaws.push(Flaw::TooLarge(bytes.len()));
+    if bytes.len() > most {
+        flaws.push(Flaw::TooLarge { bytes: bytes.len(), most });
     }
     if let Err(error) = read(bytes, &mut flaws) {
         flaws.push(Flaw::NotAModule(error.to_string()));
@@ -164,6 +162,8 @@ fn offered(module: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const MOST: usize = 1024;
+
     const NEEDED: &str = r#"
         (memory (export "memory") 1) (func (export "_initialize"))
         (func (export "proxy_on_memory_allocate") (param i32) (result i32) local.get 0)
@@ -171,7 +171,7 @@ mod tests {
 
     fn check(text: &str, expected: &[Flaw]) {
         let bytes = wat::parse_str(format!("(module {text})")).unwrap();
-        assert_eq!(flaws(&bytes, &[]), expected, "{text}");
+        assert_eq!(flaws(&bytes, &[], MOST), expected, "{text}");
     }
 
     #[test]
@@ -216,20 +216,20 @@ mod tests {
     fn a_path_of_the_building_machine_is_a_flaw() {
         let bytes = wat::parse_str(format!(r#"(module {NEEDED} (data "at /builder/me/src/lib.rs"))"#)).unwrap();
         let [mine, other] = ["/builder/me", "/builder/you"];
-        assert_eq!(flaws(&bytes, &[Path::new(mine), Path::new(other)]), [Flaw::Path(mine.to_owned())]);
+        assert_eq!(flaws(&bytes, &[Path::new(mine), Path::new(other)], MOST), [Flaw::Path(mine.to_owned())]);
     }
 
     #[test]
     fn a_module_over_the_limit_is_a_flaw() {
-        let padding = "x".repeat(MAX_BYTES);
+        let padding = "x".repeat(MOST);
         let bytes = wat::parse_str(format!(r#"(module {NEEDED} (data "{padding}"))"#)).unwrap();
-        assert_eq!(flaws(&bytes, &[]), [Flaw::TooLarge(bytes.len())]);
+        assert_eq!(flaws(&bytes, &[], MOST), [Flaw::TooLarge { bytes: bytes.len(), most: MOST }]);
     }
 
     #[test]
     fn what_is_no_module_is_a_flaw() {
-        assert!(matches!(flaws(b"not wasm", &[]).as_slice(), [Flaw::NotAModule(_)]));
+        assert!(matches!(flaws(b"not wasm", &[], MOST).as_slice(), [Flaw::NotAModule(_)]));
         let whole = wat::parse_str(format!("(module {NEEDED})")).unwrap();
-        assert!(flaws(&whole[..whole.len() - 1], &[]).iter().any(|flaw| matches!(flaw, Flaw::NotAModule(_))));
+        assert!(flaws(&whole[..whole.len() - 1], &[], MOST).iter().any(|flaw| matches!(flaw, Flaw::NotAModule(_))));
     }
 }
