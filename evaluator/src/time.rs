@@ -1,5 +1,6 @@
 //! Points in time, as the reports and the caches need them.
 
+use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 /// A point in time in whole seconds of UTC, from 1970 to 2106.
@@ -39,7 +40,24 @@ impl Timestamp {
         };
         Some(Timestamp::from_unix(seconds))
     }
+
+    /// As RFC 3339 writes it, in UTC: `2024-03-22T09:32:02Z`.
+    pub fn to_rfc3339(self) -> String {
+        let (year, month, day) = civil_from_days(self.0 / SECONDS_OF_DAY);
+        let second = self.0 % SECONDS_OF_DAY;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let parts =
+            [(year / 100, ""), (year % 100, "-"), (month, "-"), (day, "T"), (hour, ":"), (minute, ":"), (second, "Z")];
+        let mut text = String::with_capacity(20);
+        for (number, end) in parts {
+            text.extend([number / 10, number % 10].map(|digit| char::from_digit(digit % 10, 10).unwrap_or('0')));
+            text.push_str(end);
+        }
+        text
+    }
 }
+
+const SECONDS_OF_DAY: u32 = 86_400;
 
 /// The seconds that `HH:MM:SS[.fraction][zone]` adds to the midnight of UTC.
 fn seconds_of_clock(text: &[u8]) -> Option<i64> {
@@ -91,7 +109,7 @@ fn pair(tens: u8, ones: u8) -> Option<i64> {
 
 /// Days from the start of 1970 to this day of the Gregorian calendar; `None` where there is no such day.
 pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = is_leap(year);
     let (before, length): (i64, i64) = match month {
         1 => (0, 31),
         2 => (31, if leap { 29 } else { 28 }),
@@ -116,6 +134,25 @@ pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
     let of_year = before.checked_add(day)?.checked_add(i64::from(leap && month > 2))?;
     // 719,163 days lie between the first day of the year 1 and the first of 1970, counted with that day itself.
     year.checked_sub(1)?.checked_mul(365)?.checked_add(leap_days)?.checked_add(of_year)?.checked_sub(719_163)
+}
+
+/// The year, month and day that lie so many days after the start of 1970.
+fn civil_from_days(days: u32) -> (u32, u32, u32) {
+    let (mut year, mut left) = (1970_u32, days);
+    while let Some(rest) = left.checked_sub(if is_leap(year.into()) { 366 } else { 365 }) {
+        (year, left) = (year.saturating_add(1), rest);
+    }
+    let february = if is_leap(year.into()) { 29 } else { 28 };
+    let mut month = 1_u32;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        let Some(rest) = left.checked_sub(length) else { break };
+        (month, left) = (month.saturating_add(1), rest);
+    }
+    (year, month, left.saturating_add(1))
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
 #[cfg(test)]
@@ -184,7 +221,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn times_are_written_as_rfc_3339_has_them() {
+        for text in ["1970-01-01T00:00:00Z", "2000-02-29T23:59:59Z", "2024-12-31T09:05:07Z", "2100-03-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_rfc3339(), text);
+        }
+        assert_eq!(Timestamp::from_unix(i64::MAX).to_rfc3339(), "2106-02-07T06:28:15Z");
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_written_is_read_again(seconds in any::<u32>()) {
+            let time = Timestamp::from_unix(seconds.into());
+            prop_assert_eq!(Timestamp::parse(&time.to_rfc3339()), Some(time));
+        }
+
         #[test]
         fn days_follow_one_another(year in 1970_i64..2106, month in 1_i64..=12, day in 1_i64..=31) {
             prop_assume!(days_from_civil(year, month, day).is_some());
