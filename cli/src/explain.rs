@@ -283,6 +283,14 @@ fn ending(config: &Config, stream: &str) -> Vec<String> {
         LogLevel::All => format!("Every {stream} is"),
     };
     lines.push(format!("{logged} logged."));
+    lines.extend(config.notify.as_ref().map(|to| {
+        let score = to.min_score as u8;
+        let signed = if to.secret_env.is_some() { "signed" } else { "unsigned" };
+        format!(
+            "{} is told, {signed}, of each peer that is found to have a score of {score} or more, through the cluster \"{}\".",
+            to.authority, to.cluster
+        )
+    }));
     lines
 }
 

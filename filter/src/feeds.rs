@@ -1,12 +1,13 @@
 //! Feeds: the root's callouts for them, and what comes back.
 
+use crate::callout::{self, Broken};
 use crate::host::{self, Buffer, Headers};
 use crate::worker::Worker;
 use gate::{Effects, FEED_MAX_BODY, Feed, FeedError, FeedFormat, Fetch, FetchId, Page, Proxy, RootId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a feed may take to come. Never zero, which the proxy takes for "for ever".
+/// How long a feed may take to come.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The fetches of one root, by the proxy's callout tokens.
@@ -39,33 +40,24 @@ fn send(fetch: &Fetch) -> Option<u32> {
         FeedFormat::Csv { .. } => "text/csv, text/plain, */*;q=0.1",
         FeedFormat::Plain => "text/plain, */*;q=0.1",
     };
-    let mut headers = vec![
-        (":method", "GET"),
-        (":path", path),
-        (":authority", authority),
-        ("accept", accept),
-        ("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))),
-    ];
+    let mut headers = vec![(":method", "GET"), (":path", path), (":authority", authority), ("accept", accept)];
     if let Some(etag) = &fetch.etag {
         headers.push(("if-none-match", etag));
     }
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, None, vec![], TIMEOUT).ok()
+    callout::send(cluster, headers, None, TIMEOUT)
 }
 
 /// Reads the answer to a fetch.
 pub(crate) fn read(headers: usize, body_size: usize) -> Result<Page, FeedError> {
-    if headers == 0 {
-        return Err(FeedError::Reset);
-    }
-    let status = host::header(Headers::CalloutResponse, ":status").unwrap_or_default();
-    // What the proxy itself answers has no time of an upstream.
-    let from_upstream = host::header(Headers::CalloutResponse, "x-envoy-upstream-service-time").is_some();
-    match status.as_slice() {
-        b"504" if !from_upstream => Err(FeedError::TimedOut),
-        b"503" if !from_upstream => Err(FeedError::Connection),
-        b"304" => Ok(Page::NotModified),
-        b"200" if body_size > FEED_MAX_BODY => Err(FeedError::TooLarge),
-        b"200" => {
+    let status = callout::status(headers).map_err(|broken| match broken {
+        Broken::Reset => FeedError::Reset,
+        Broken::TimedOut => FeedError::TimedOut,
+        Broken::Connection => FeedError::Connection,
+    })?;
+    match status {
+        304 => Ok(Page::NotModified),
+        200 if body_size > FEED_MAX_BODY => Err(FeedError::TooLarge),
+        200 => {
             let etag = host::header(Headers::CalloutResponse, "etag");
             let bytes = match body_size {
                 0 => Vec::new(),

@@ -16,11 +16,13 @@
     clippy::disallowed_macros
 )]
 
+mod callout;
 mod enforce;
 mod feeds;
 mod host;
 mod http;
 mod network;
+mod notify;
 mod place;
 mod remote;
 mod root;

@@ -1,24 +1,25 @@
 //! The root context: configuration, time, and lookups.
 
+use crate::callout::{self, Broken};
 use crate::enforce::enforce;
 use crate::feeds::{self, Fetches};
 use crate::host::ending;
-use crate::host::{self, Buffer, Headers, Level, SharedData};
+use crate::host::{self, Buffer, Level, SharedData};
 use crate::http::Http;
 use crate::network::{self, Network};
+use crate::notify::{self, Deliveries};
 use crate::place;
 use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, StreamId,
-    Subject,
+    Subject, WebhookSecret,
 };
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The longest time between two ticks: how far behind the time of the warm path may be.
 const LONGEST_TICK: u64 = 1000;
@@ -41,6 +42,7 @@ pub(crate) struct Root {
     /// What is asked for by the proxy's callout tokens.
     asked: BTreeMap<u32, (LookupId, Subject)>,
     fetches: Fetches,
+    deliveries: Deliveries,
     tick: u32,
     ending: bool,
 }
@@ -54,7 +56,8 @@ impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
         match load(&document) {
-            Ok((config, key)) => {
+            Ok((config, key, secret)) => {
+                self.deliveries.secret = secret;
                 self.start(config, key);
                 true
             }
@@ -113,11 +116,15 @@ impl Context for Root {
             let page = feeds::read(headers, body_size);
             return self.run(|worker, proxy, effects| worker.gate.fetched(fetch, page, proxy, effects));
         }
+        if let Some(delivery) = self.deliveries.answered(token) {
+            let receipt = notify::read(headers);
+            return self.run(|worker, proxy, effects| worker.gate.delivered(delivery, &receipt, proxy.now, effects));
+        }
         let Some((lookup, subject)) = self.asked.remove(&token) else { return };
         let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
         self.run(|worker, proxy, effects| {
             let facts = read(headers, body_size, most, &subject, proxy.now);
-            let answer = Answer { facts, retry_after: retry_after() };
+            let answer = Answer { facts, retry_after: callout::retry_after() };
             worker.gate.answer(lookup, &answer, proxy, effects);
         });
         if self.ending && self.retire() {
@@ -147,6 +154,7 @@ impl Root {
             loaded: None,
             asked: BTreeMap::new(),
             fetches: Fetches::default(),
+            deliveries: Deliveries::default(),
             tick: 0,
             ending: false,
         }
@@ -159,6 +167,7 @@ impl Root {
         let site = Rc::new(Site::new(self.id, config));
         worker::with(|worker| {
             worker.gate.configure(&site.config, &SharedData);
+            worker.gate.join_notify(&site);
             worker.add_root(self.id);
         });
         self.loaded = Some(Loaded { site: Rc::clone(&site), key });
@@ -170,6 +179,7 @@ impl Root {
         let retire = |worker: &mut Worker| {
             let proxy = worker.proxy();
             worker.gate.leave_feeds(self.id, proxy);
+            worker.gate.leave_notify(self.id, proxy.now);
             worker.gate.retire(self.id)
         };
         let waits = worker::with(retire).unwrap_or(false);
@@ -184,6 +194,17 @@ impl Root {
     /// What every callback of the root does around its own business: read the clock, release who waited long enough,
     /// send lookups, count, and see to it that the next tick comes in time.
     fn run(&mut self, business: impl FnOnce(&mut Worker, Proxy<'_>, &mut Effects)) {
+        let mut business = Some(business);
+        self.run_around(&mut |worker, proxy, effects| {
+            if let Some(business) = business.take() {
+                business(worker, proxy, effects);
+            }
+        });
+    }
+
+    /// What is around the business, once in the module for all.
+    #[inline(never)]
+    fn run_around(&mut self, business: &mut dyn FnMut(&mut Worker, Proxy<'_>, &mut Effects)) {
         let ran = worker::with(|worker| {
             let proxy = worker.proxy();
             let mut effects = Effects::default();
@@ -197,6 +218,7 @@ impl Root {
             }
             worker.gate.sweep(proxy, &mut effects);
             self.send_lookups(worker, proxy, &mut effects);
+            self.deliveries.send(self.id, worker, proxy, &mut effects);
             worker.flush_metrics(&effects.took);
             for news in &effects.news {
                 host::log(if news.is_warning { Level::Warn } else { Level::Info }, &news.line);
@@ -258,51 +280,53 @@ impl Root {
             (":path", path.as_str()),
             (":authority", &*api.authority),
             ("accept", "application/json"),
-            ("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))),
         ];
         if let Some(key) = self.loaded.as_ref().and_then(|loaded| loaded.key.as_deref()) {
             headers.push(("x-api-key", key));
         }
-        self.dispatch_http_call(&api.cluster, headers, None, vec![], api.timeout).ok()
+        callout::send(&api.cluster, headers, None, api.timeout)
     }
 }
 
-/// Parses the configuration and finds the key.
-fn load(document: &[u8]) -> Result<(Config, Option<String>), Vec<String>> {
+/// Parses the configuration and finds the key, and the secret that notifications are signed with.
+fn load(document: &[u8]) -> Result<(Config, Option<String>, Option<WebhookSecret>), Vec<String>> {
     let config =
         Config::parse(document).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let key = match &config.api.key {
         Key::Injected => None,
         Key::Given(secret) => Some(secret.expose().to_owned()),
-        Key::Environment(name) => Some(key_from_environment(name).map_err(|mistake| vec![mistake])?),
+        Key::Environment(name) => Some(secret_from_environment("api.key_env", name).map_err(|mistake| vec![mistake])?),
     };
-    Ok((config, key))
+    let variable = config.notify.as_ref().and_then(|notify| notify.secret_env.as_deref());
+    let secret = variable.map(webhook_secret).transpose().map_err(|mistake| vec![mistake])?;
+    Ok((config, key, secret))
 }
 
-fn key_from_environment(name: &str) -> Result<String, String> {
+fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
+    const PATH: &str = "notify.secret_env";
+    let text = secret_from_environment(PATH, variable)?;
+    WebhookSecret::parse(&text).ok_or(format!(
+        "{PATH}: the variable {variable} holds no secret; right would be whsec_ and 24 to 64 random bytes in Base64, as \
+         echo whsec_$(openssl rand -base64 32) makes one"
+    ))
+}
+
+fn secret_from_environment(path: &str, name: &str) -> Result<String, String> {
     let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
-    let value =
-        host::environment(name).ok_or(format!("api.key_env: there is no variable {name} in the VM; {advice}"))?;
+    let value = host::environment(name).ok_or(format!("{path}: there is no variable {name} in the VM; {advice}"))?;
     match value.into_string() {
         Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(key),
-        _ => Err(format!("api.key_env: the variable {name} is empty or not plain ASCII, so it cannot be a key")),
+        _ => Err(format!("{path}: the variable {name} is empty or not plain ASCII, so it cannot be a secret")),
     }
 }
 
-/// Reads the answer to a callout. The proxy makes answers of its own when it got none: without headers when the
-/// connection broke after them, and 503 and 504 without the header that tells how long an upstream took.
+/// Reads the answer to a lookup.
 fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Moment) -> Result<Assessment, LookupError> {
-    if headers == 0 {
-        return Err(LookupError::Reset);
-    }
-    let status = host::header(Headers::CalloutResponse, ":status").unwrap_or_default();
-    let status = std::str::from_utf8(&status).ok().and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
-    let from_upstream = host::header(Headers::CalloutResponse, "x-envoy-upstream-service-time").is_some();
-    match status {
-        504 if !from_upstream => return Err(LookupError::TimedOut),
-        503 if !from_upstream => return Err(LookupError::Connection),
-        _ => {}
-    }
+    let status = callout::status(headers).map_err(|broken| match broken {
+        Broken::Reset => LookupError::Reset,
+        Broken::TimedOut => LookupError::TimedOut,
+        Broken::Connection => LookupError::Connection,
+    })?;
     if body_size > usize::try_from(most).unwrap_or(usize::MAX) {
         return Err(LookupError::TooLarge);
     }
@@ -321,15 +345,6 @@ fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Momen
         }
     };
     if is_about_another { Err(LookupError::OtherAddress) } else { Ok(assessment) }
-}
-
-/// How long the answer to a callout asks callers to wait (RFC 9110 section 10.2.3), at most a day. The form that names a
-/// date is not read: the gate has its own pause where nothing is said.
-fn retry_after() -> Option<Duration> {
-    const DAY: u64 = 86_400;
-    let value = host::header(Headers::CalloutResponse, "retry-after")?;
-    let seconds: u64 = std::str::from_utf8(&value).ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(DAY)))
 }
 
 /// Ends a stream's wait. A stream that is gone needs nothing any more.

@@ -10,6 +10,7 @@ mod json;
 mod keys;
 mod mistake;
 mod networks;
+mod notify;
 mod role;
 mod route;
 mod rules;
@@ -24,6 +25,7 @@ mod text;
 pub use feeds::{Feed, FeedFormat};
 pub(crate) use json::Json;
 pub use mistake::{Mistake, MistakeKind};
+pub use notify::{Notify, NotifyFormat};
 pub use route::Metadata;
 pub use secret::Secret;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub deny: DenyReply,
     /// Which decisions are logged.
     pub log: LogLevel,
+    /// The webhook that is told of peers.
+    pub notify: Option<Arc<Notify>>,
     /// The name in the metadata of routes under which they may change some of this, [`Config::for_route`].
     pub route_metadata: Option<Box<str>>,
     /// Whether [`SELF_TEST`](crate::SELF_TEST) is a public address that is malicious.

@@ -7,6 +7,7 @@ use crate::events::{Answer, Effects, Lookup, Proxy, RootId, StreamId};
 use crate::feed::Feeds;
 use crate::ledger::{self, Ask, End, Grant, Outcome};
 use crate::metrics::{Counters, Gauges};
+use crate::notify::Notices;
 use crate::table::{Table, shared_seed};
 use crate::waiter::{Waiter, Waiters};
 use crate::wanted::{ASK_AGAIN, State, WantedList};
@@ -32,6 +33,7 @@ pub struct Gate {
     connections: Connections,
     routes: Routes,
     feeds: Feeds,
+    notices: Notices,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -63,6 +65,7 @@ impl Gate {
             connections: Connections::default(),
             routes: Routes::default(),
             feeds: Feeds::new(WorkerId(random)),
+            notices: Notices::default(),
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
@@ -178,6 +181,7 @@ impl Gate {
             self.table.put(proxy.store, peer, &fact);
             self.remember(peer, fact, Source::Api);
         }
+        self.notify(&wanted.site.config, &wanted.subject, before, &fact, proxy, effects);
         self.settle(peer, outcome, answer.retry_after, proxy, effects);
         self.release_with(peer, &fact, Source::Api, proxy.now, effects);
         self.withdraw_if_idle(proxy);
@@ -229,7 +233,8 @@ impl Gate {
             return Some(Moment::default());
         }
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));
-        self.waiters.next_deadline().into_iter().chain(lookups).chain(self.feeds.next_event()).min()
+        let others = self.feeds.next_event().into_iter().chain(self.notices.next_event());
+        self.waiters.next_deadline().into_iter().chain(lookups).chain(others).min()
     }
 
     /// Ends the wait for a peer about which another worker has learned something since.
@@ -310,6 +315,7 @@ mod feeds;
 mod judge;
 mod late;
 mod measure;
+mod notify;
 mod outside;
 mod release;
 mod routes;

@@ -1,6 +1,7 @@
 //! The ledger: what the workers of one proxy agree on about lookups. Who holds a lane and about which peer, who waits,
 //! what was spent, and whether Criminal IP is worth asking at all. One shared value, changed by compare-and-swap.
 
+use crate::backoff::backoff;
 use crate::store::{self, Store};
 use crate::{Budget, LookupError, Moment, SubjectId};
 use evaluator::AnswerError;
@@ -311,11 +312,8 @@ impl Health {
         if failures < BREAKER_FAILURES && self.halted.is_none() {
             return Health { failures, ..self };
         }
-        let doubled = BREAKER_FIRST.saturating_mul(1u32.checked_shl(u32::from(self.trips)).unwrap_or(u32::MAX));
-        let pause = doubled.min(BREAKER_MAX);
-        let spread = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).checked_div(4).unwrap_or(0).max(1);
-        let jitter = Duration::from_millis(end.jitter.checked_rem(spread).unwrap_or(0));
-        let halted = Some((Halt::BreakerOpen, now.after(pause).after(jitter)));
+        let pause = backoff(BREAKER_FIRST, BREAKER_MAX, self.trips.into(), end.jitter);
+        let halted = Some((Halt::BreakerOpen, now.after(pause)));
         Health { failures, trips: self.trips.saturating_add(1), halted }
     }
 }

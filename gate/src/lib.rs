@@ -19,6 +19,7 @@
     )
 )]
 
+mod backoff;
 mod cache;
 mod config;
 mod connections;
@@ -31,6 +32,7 @@ mod ledger;
 mod lookup;
 mod metrics;
 mod moment;
+mod notify;
 mod remote;
 mod reply;
 mod store;
@@ -48,6 +50,7 @@ pub use ledger::{Halt, Priority, Status, WorkerId};
 pub use lookup::{LookupError, LookupId};
 pub use metrics::{Counter, Found, Gauge, Histogram, Metric, RouteMetadata, Sample};
 pub use moment::Moment;
+pub use notify::{Delivery, DeliveryError, DeliveryId, Fate, Receipt, WebhookSecret, sign_webhook};
 pub use remote::Remote;
 pub use reply::{Format, body};
 pub use store::{Conflict, Store, Version};

@@ -37,6 +37,21 @@ fn the_key_is_in_no_mistake_and_in_no_dump() {
     assert_eq!(number.len(), 1);
 }
 
+#[test]
+fn the_path_of_a_webhook_is_in_no_mistake_and_in_no_dump() {
+    let document = |path: &str| {
+        format!(
+            r#"{{"api": {{"cluster": "c"}}, "notify": {{"cluster": "c", "authority": "hooks.slack.com", "path": "{path}"}}}}"#
+        )
+    };
+    for path in ["T0/s3cr3t", "/T0/s3cr3t#", &"/s3cr3t".repeat(200)] {
+        let mistakes = Config::parse(document(path).as_bytes()).unwrap_err();
+        assert!(!format!("{mistakes:?}").contains("s3cr3t"), "{mistakes:?}");
+    }
+    let config = Config::parse(document("/T0/s3cr3t").as_bytes()).unwrap();
+    assert!(!format!("{config:?}").contains("s3cr3t"), "{config:?}");
+}
+
 const PAGE: &str = include_str!("../../docs/configuration.md");
 
 /// Every block of this kind in a page of the documentation.
@@ -48,8 +63,9 @@ fn blocks(page: &'static str, kind: &str) -> Vec<&'static str> {
 #[test]
 fn the_examples_in_the_documentation_are_right() {
     let selection = blocks(include_str!("../../docs/selection.md"), "json");
-    let examples = [blocks(PAGE, "json"), selection].concat();
-    assert!(examples.len() >= 8);
+    let notifications = blocks(include_str!("../../docs/notifications.md"), "json");
+    let examples = [blocks(PAGE, "json"), selection, notifications[..1].to_vec()].concat();
+    assert!(examples.len() >= 9);
     for example in examples {
         if let Err(mistakes) = Config::parse(example.as_bytes()) {
             panic!("{mistakes:?}\n{example}");

@@ -1,9 +1,9 @@
-//! A server of feeds, which can be told what to answer.
+//! A server of feeds, and receiver of webhooks, which can be told what to answer.
 
 use crate::{background::Background, changes::Watched};
 use anyhow::Result;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -31,15 +31,26 @@ impl Page {
     }
 }
 
-/// A request for a feed.
+/// A request for a feed, or with a message.
 #[derive(Clone, Debug)]
 pub struct Fetched {
+    /// The method.
+    pub method: String,
     /// The path.
     pub path: String,
     /// The headers.
     pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
     /// The status that it was answered with.
     pub status: u16,
+}
+
+impl Fetched {
+    /// The first value of this header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// A running server of feeds; it stops when dropped.
@@ -115,8 +126,8 @@ async fn serve(listener: StdListener, state: Arc<Watched<State>>) {
                 let state = state.clone();
                 connections.spawn(async move {
                     let service = service_fn(move |request| {
-                        let answer = answer(&request, &state);
-                        async { answer }
+                        let state = state.clone();
+                        async move { answer(request, &state).await }
                     });
                     // A client that leaves early is none of the server's business.
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -127,11 +138,13 @@ async fn serve(listener: StdListener, state: Arc<Watched<State>>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, state: &Watched<State>) -> Result<Response<Full<Bytes>>> {
-    let path = request.uri().path().to_owned();
+async fn answer(request: Request<Incoming>, state: &Watched<State>) -> Result<Response<Full<Bytes>>> {
+    let (request, body) = request.into_parts();
+    let received = body.collect().await?.to_bytes();
+    let (method, path) = (request.method.to_string(), request.uri.path().to_owned());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers: Vec<_> =
-        request.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+        request.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
     let page = state.read(|state| state.pages.get(&path).cloned());
     let page = page.unwrap_or(Page { status: 404, body: Bytes::from_static(b"not here\n"), etag: None });
     let known = headers.iter().any(|(name, value)| name == "if-none-match" && Some(value) == page.etag.as_ref());
@@ -140,6 +153,6 @@ fn answer(request: &Request<Incoming>, state: &Watched<State>) -> Result<Respons
     if let Some(etag) = page.etag {
         response = response.header("etag", etag);
     }
-    state.change(|state| state.fetched.push(Fetched { path, headers, status }));
+    state.change(|state| state.fetched.push(Fetched { method, path, headers, body: received, status }));
     Ok(response.body(Full::new(body))?)
 }

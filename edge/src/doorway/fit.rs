@@ -9,6 +9,7 @@ use gate::{Config, Role};
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("tag.filter_state", "there is no filter state here; the tag's header is written all the same"),
     ("lists.feeds", "feeds are not fetched here; what must be refused belongs into lists.deny"),
+    ("notify", "webhooks are not told from here; the log has every denial"),
     ("select.routes", "there are no routes of a proxy here, so nothing is selected by them"),
     ("destination", "destinations are judged on egress only"),
     ("select.domains", "destinations are judged on egress only"),

@@ -5,6 +5,7 @@ use super::json::Json;
 use super::keys::{Keys, Section};
 use super::mistake::{At, MistakeKind, Mistakes};
 use super::networks::{lists, scope};
+use super::notify::notify;
 use super::role::refuse_what_is_about_requests;
 use super::rules::{DIRECTION, policy};
 use super::select::select;
@@ -91,6 +92,7 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
     let tag = keys.section("tag", tag);
     let deny = keys.section("deny", deny);
     let log = keys.or("log", LOG, "denials");
+    let notify = keys.optional("notify", Section(notify));
     let route_metadata = keys.or("route_metadata", OrNull(NAMESPACE), Json::Null);
     let self_test = keys.or("self_test", Flag, false);
     if role == Some(Role::Network) {
@@ -130,6 +132,7 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
         tag: tag?,
         deny: deny?,
         log: log?,
+        notify,
         route_metadata: route_metadata?,
         self_test,
     })

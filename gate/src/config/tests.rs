@@ -61,7 +61,7 @@ fn keys_that_are_unknown_repeated_or_missing_are_named() {
     check(
         r#""journal": {}"#,
         "journal: there is no key \"journal\"; possible are role, mode, direction, destination, api, first_look, on_error, \
-         cache, policy, scope, select, lists, tag, deny, log, route_metadata, self_test [unknown_key]",
+         cache, policy, scope, select, lists, tag, deny, log, notify, route_metadata, self_test [unknown_key]",
     );
     check(
         r#""deny": {"a \"b\"\n": 1}"#,

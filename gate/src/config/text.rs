@@ -266,15 +266,16 @@ pub(super) const PATH_PREFIX: Text<String> = Text {
 };
 
 /// A path with its query.
-pub(super) const PATH: Text<Box<str>> = Text {
+pub(super) const PATH: Text<Box<str>> =
+    Text { what: "path", longest: 1024, example: "/list.txt", secret: false, read: path };
+
+/// The path of a webhook. Some are secret, so it is not quoted.
+pub(super) const WEBHOOK_PATH: Text<Secret> = Text {
     what: "path",
     longest: 1024,
-    example: "/list.txt",
-    secret: false,
-    read: |text| {
-        let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        checked(text, fits, "it starts with / and is percent-encoded, as requests are")
-    },
+    example: "/portcullis",
+    secret: true,
+    read: |text| path(text).map(Secret::new),
 };
 
 /// A method. Methods are compared exactly, so `get` would never match.
@@ -442,6 +443,11 @@ fn is_name(text: &str) -> bool {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.split('.').all(is_label)
+}
+
+fn path(text: &str) -> Result<Box<str>, Fault> {
+    let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    checked(text, fits, "it starts with / and is percent-encoded, as requests are")
 }
 
 fn starts_with_digit(text: &str) -> bool {

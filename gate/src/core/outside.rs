@@ -71,7 +71,7 @@ impl Gate {
 }
 
 /// How long a fact can be of use: as long as its class lets it live, or a denial, and then as long as stale facts decide.
-fn worth(config: &Config, fact: &Fact) -> Option<Duration> {
+pub(super) fn worth(config: &Config, fact: &Fact) -> Option<Duration> {
     let Fact::Known { assessment, again } = fact else { return None };
     let class = config.cache.ttl.for_class(assessment.class());
     let denied = match assessment.class() {

@@ -2,7 +2,7 @@
 
 use super::Gate;
 use crate::cache::Fact;
-use crate::{Config, Effects, Proxy, SubjectId};
+use crate::{Config, Effects, Proxy, Subject, SubjectId};
 use evaluator::{Assessment, Finding, Findings, Level, Score, Source, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -26,6 +26,7 @@ impl Gate {
         let fact = Fact::after(before, worst(proxy.now.timestamp()));
         self.table.put(proxy.store, id, &fact);
         self.remember(id, fact, Source::SelfTest);
+        self.notify(config, &Subject::Address(SELF_TEST), before, &fact, proxy, effects);
         self.release_with(id, &fact, Source::SelfTest, proxy.now, effects);
         true
     }

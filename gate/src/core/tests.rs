@@ -468,6 +468,7 @@ mod domains;
 mod events;
 mod feeds;
 mod metrics;
+mod notify;
 mod outside;
 mod routes;
 mod selection;

@@ -1,6 +1,6 @@
 //! What happened: numbers that only grow.
 
-use crate::{FeedOutcome, LookupError, Mode, Reason, Refusal, Skip};
+use crate::{DeliveryError, Fate, FeedOutcome, LookupError, Mode, Reason, Refusal, Skip};
 use evaluator::{Action, Source};
 
 /// One counter.
@@ -36,6 +36,10 @@ pub enum Counter {
     Feed(FeedOutcome),
     /// `criminalip_feed_refused_total`: entries of feeds that were left out.
     FeedRefused(Refusal),
+    /// `criminalip_notifications_total`: notifications that need not be told any more.
+    Notification(Fate),
+    /// `criminalip_deliveries_total`: tries to deliver messages with notifications.
+    Delivery(Result<(), DeliveryError>),
 }
 
 impl Counter {
@@ -63,6 +67,11 @@ impl Counter {
             Counter::RouteMetadata(result) => format!("criminalip_route_metadata_total;result={}", result.code()),
             Counter::Feed(outcome) => format!("criminalip_feed_fetches_total;outcome={}", outcome.code()),
             Counter::FeedRefused(refusal) => format!("criminalip_feed_refused_total;reason={}", refusal.code()),
+            Counter::Notification(fate) => format!("criminalip_notifications_total;outcome={}", fate.code()),
+            Counter::Delivery(outcome) => {
+                let outcome = outcome.map_or_else(DeliveryError::code, |()| "delivered");
+                format!("criminalip_deliveries_total;outcome={outcome}")
+            }
         }
     }
 
@@ -91,6 +100,9 @@ impl Counter {
             .chain(RouteMetadata::ALL.map(Counter::RouteMetadata))
             .chain(FeedOutcome::all().map(Counter::Feed))
             .chain(Refusal::ALL.map(Counter::FeedRefused))
+            .chain(Fate::ALL.map(Counter::Notification))
+            .chain([Counter::Delivery(Ok(()))])
+            .chain(DeliveryError::ALL.map(|error| Counter::Delivery(Err(error))))
     }
 }
 

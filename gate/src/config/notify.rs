@@ -1,0 +1,54 @@
+//! `notify`: where the proxy says what it has learned.
+
+use super::Secret;
+use super::form::{Choice, LevelNumber};
+use super::keys::Keys;
+use super::text::{AUTHORITY, CLUSTER, VARIABLE, WEBHOOK_PATH};
+use evaluator::Level;
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// A webhook that is told of peers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The proxy's cluster that leads to it, 1 to 255 characters.
+    pub cluster: Box<str>,
+    /// The `:authority` of the requests.
+    pub authority: Box<str>,
+    /// The path, with its query. Of Slack's webhooks it is what must not be known.
+    pub path: Secret,
+    /// The score from which on it is told: inbound on ingress, outbound on egress.
+    pub min_score: Level,
+    /// How messages are written.
+    pub format: NotifyFormat,
+    /// The environment variable that holds the secret which messages are signed with; `None` where they are not signed.
+    pub secret_env: Option<Box<str>>,
+    /// What tells it from all others: made of where it is and the format.
+    pub(crate) id: u64,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotifyFormat {
+    /// One JSON object of our own.
+    Json,
+    /// As Slack's incoming webhooks take it.
+    Slack,
+    /// A JSON array of documents by the Elastic Common Schema.
+    Ecs,
+}
+
+pub(super) fn notify(keys: &mut Keys<'_>) -> Option<Arc<Notify>> {
+    const FORMAT: Choice<NotifyFormat> =
+        Choice(&[("json", NotifyFormat::Json), ("slack", NotifyFormat::Slack), ("ecs", NotifyFormat::Ecs)]);
+    let cluster = keys.required("cluster", CLUSTER);
+    let authority = keys.required("authority", AUTHORITY);
+    let path = keys.required("path", WEBHOOK_PATH);
+    let min_score = keys.or("min_score", LevelNumber, 80);
+    let format = keys.or("format", FORMAT, "json");
+    let secret_env = keys.optional("secret_env", VARIABLE);
+    let (cluster, authority, path, format) = (cluster?, authority?, path?, format?);
+    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, path.expose(), format));
+    Some(Arc::new(Notify { cluster, authority, path, min_score: min_score?, format, secret_env, id }))
+}
