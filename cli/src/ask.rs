@@ -154,7 +154,7 @@ impl Desk {
     pub(crate) fn new(args: &Args, ttl: Ttl, credits: u32, now: Timestamp) -> Result<Desk, Failure> {
         let key = ApiKey::find(args.keyfile.as_deref())?;
         if args.api.shows_the_key() {
-            anstream::eprintln!(
+            crate::term::say!(
                 "portcullis: warning: {} is not encrypted: the key can be read on the way",
                 args.api.host()
             );

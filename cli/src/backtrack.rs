@@ -102,12 +102,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut summary = show::Summary { lines: scan.lines, connections: seen.connections, ..show::Summary::default() };
     let contacts = seen.contacts();
     let (rows, exit) = judge(&site, &desk, &contacts, clock, &mut summary);
-    print(args, &site, &rows)?;
     let export = export(&site, &rows, clock);
     summary.blocked = export.blocked.len();
-    for target in &args.export {
+    // Before anything is printed: whoever reads only the start of the timeline wants the files all the same.
+    let (printed, files): (Vec<&Target>, Vec<&Target>) = args.export.iter().partition(|to| to.is_standard_output());
+    for target in files.into_iter().chain(printed) {
         target.write(&export)?;
     }
+    print(args, &site, &rows)?;
     summary.print(&desk);
     Ok(exit)
 }
@@ -116,7 +118,7 @@ fn print(args: &Args, site: &Site, rows: &[Row<'_>]) -> anyhow::Result<()> {
     for row in rows {
         let text = if args.json { show::json(site, row)? } else { show::line(row) };
         if args.export.iter().any(Target::is_standard_output) {
-            anstream::eprint!("{text}");
+            crate::term::say!("{}", text.trim_end());
         } else {
             term::print(&text)?;
         }
@@ -136,7 +138,9 @@ fn judge<'c>(
     nearest.sort_by_key(|contact| std::cmp::Reverse(contact.last));
     let mut known: HashMap<IpAddr, Known> = HashMap::new();
     let mut exit = Exit::Done;
+    let bar = term::progress(Some(nearest.len() as u64), "contacts");
     for contact in nearest {
+        bar.inc(1);
         if known.contains_key(&contact.peer) {
             continue;
         }
@@ -151,6 +155,7 @@ fn judge<'c>(
             known.insert(contact.peer, facts.unwrap_or_else(Known::None));
         }
     }
+    bar.finish_and_clear();
     let mut rows = Vec::new();
     for contact in contacts {
         let connection = connection(&site.judge, contact);

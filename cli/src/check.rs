@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     term::print(&text)?;
     if let (Some(subject), Some(path)) = (judged.subject.filter(|subject| *subject != ip.to_canonical()), &args.report)
     {
-        anstream::eprintln!("portcullis: warning: {} is about {subject}, and was judged as if about {ip}", name(path));
+        crate::term::say!("portcullis: warning: {} is about {subject}, and was judged as if about {ip}", name(path));
     }
     Ok(Exit::Done)
 }

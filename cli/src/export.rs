@@ -119,10 +119,8 @@ impl Target {
             Form::Csv => vec![lists::csv(export)],
         };
         let Some(file) = &self.file else { return term::print_bytes(parts.concat().as_bytes()) };
-        for (index, part) in parts.iter().enumerate() {
-            aside::write(&numbered(file, index), part.as_bytes())?;
-        }
-        Ok(())
+        let files: Vec<_> = parts.into_iter().enumerate().map(|(index, part)| (numbered(file, index), part)).collect();
+        aside::write(&files)
     }
 }
 

@@ -54,6 +54,19 @@ Examples:
   kubectl get wasmplugin -A -o yaml | portcullis lint -
 ";
 
+/// For `explain`.
+pub(crate) const EXPLAIN: &str = "\
+Examples:
+  portcullis explain portcullis.json
+  kubectl get wasmplugin portcullis -o yaml | portcullis explain -
+";
+
+/// For `schema`.
+pub(crate) const SCHEMA: &str = "\
+Examples:
+  portcullis schema > portcullis.schema.json
+";
+
 /// For `completions`.
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

@@ -8,6 +8,7 @@ mod table;
 mod words;
 
 use crate::exit::{Exit, Failure};
+use crate::term;
 use clock::Clock;
 use fields::Columns;
 use std::borrow::Cow;
@@ -114,9 +115,9 @@ impl Scan {
     /// Says on standard error what could not be read.
     pub(crate) fn report(&self) {
         if self.unknown > 0 {
-            anstream::eprintln!("portcullis: warning: {} of {} lines could not be read:", self.unknown, self.lines);
+            term::say!("portcullis: warning: {} of {} lines could not be read:", self.unknown, self.lines);
             for sample in &self.samples {
-                anstream::eprintln!("  {sample}");
+                term::say!("  {sample}");
             }
         }
     }
@@ -125,7 +126,7 @@ impl Scan {
         self.unknown += 1;
         if self.samples.len() < 3 {
             let start: String = String::from_utf8_lossy(line).chars().take(60).collect();
-            let start = crate::term::plain(start.trim_end());
+            let start = term::plain(start.trim_end());
             self.samples.push(format!("{file} line {number}: {}: {start}", unknown.text()));
         }
     }
@@ -138,6 +139,8 @@ impl Scan {
 pub(crate) fn read(args: &Args, mut each: impl FnMut(&Record<'_>) -> anyhow::Result<()>) -> anyhow::Result<Scan> {
     let clock = Clock::new(args.log_zone.clone());
     let mut scan = Scan::default();
+    let bar = term::progress(None, "lines");
+    let shown = !bar.is_hidden();
     for path in &args.log {
         let file = crate::check::name(path);
         let mut reader = Reader::new(args.format, &args.field, &clock);
@@ -146,6 +149,9 @@ pub(crate) fn read(args: &Args, mut each: impl FnMut(&Record<'_>) -> anyhow::Res
         while let Some(line) = lines.next(&file)? {
             number += 1;
             scan.lines += 1;
+            if shown {
+                bar.inc(1);
+            }
             let said = match line {
                 input::Text::Whole(line) => reader.read(line).map_err(|unknown| (unknown, line)),
                 input::Text::TooLong(start) => Err((Unknown::TooLong, start)),
@@ -159,6 +165,7 @@ pub(crate) fn read(args: &Args, mut each: impl FnMut(&Record<'_>) -> anyhow::Res
                 Err((unknown, line)) => {
                     scan.note(&file, number, line, unknown);
                     if args.max_unknown.is_some_and(|most| scan.unknown > most) {
+                        bar.finish_and_clear();
                         scan.report();
                         let message = format!("more than {} lines could not be read", scan.unknown - 1);
                         return Err(Failure::new(Exit::UnknownLines, message).into());
@@ -167,6 +174,7 @@ pub(crate) fn read(args: &Args, mut each: impl FnMut(&Record<'_>) -> anyhow::Res
             }
         }
     }
+    bar.finish_and_clear();
     Ok(scan)
 }
 

@@ -53,8 +53,10 @@ enum Command {
     #[command(after_help = help::with_exit_codes(help::LINT))]
     Lint(lint::Args),
     /// Say in plain words what a configuration does
+    #[command(after_help = help::with_exit_codes(help::EXPLAIN))]
     Explain(explain::Args),
     /// Print the JSON Schema of the configuration
+    #[command(after_help = help::SCHEMA)]
     Schema,
     /// Print a script that lets a shell complete the command line
     #[command(after_help = help::COMPLETIONS)]
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(error) => {
-            anstream::eprintln!("portcullis: {error:#}");
+            crate::term::say!("portcullis: {error:#}");
             exit::of(&error).into()
         }
     }

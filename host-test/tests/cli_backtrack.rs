@@ -137,6 +137,41 @@ fn logs_that_are_none_are_told_from_each_other() -> Result<()> {
 }
 
 #[test]
+fn a_log_far_larger_than_the_memory_that_the_command_may_use_is_read_to_its_end() -> Result<()> {
+    let desk = Desk::new()?;
+    let filler = "x".repeat(3_000);
+    let line = log(&["192.0.2.40"]).replace("\"port\"", &format!("\"filler\":\"{filler}\",\"port\""));
+    std::fs::write(desk.folder().join("line"), &line)?;
+    // The address space is limited, to 60 MB; the log has three times as many.
+    for pack in ["cat", "gzip -1"] {
+        let read = format!("yes \"$(cat line)\" | head -n 60000 | {pack} | (ulimit -v 60000; {BACK} - --json)");
+        let printed = desk.run(&read)?;
+        assert_eq!(printed.code, Some(0), "{pack}: {printed:?}");
+        let row: Value = serde_json::from_str(&printed.out)?;
+        assert_eq!((&row["connections"], &row["verdict"]), (&60_000.into(), &"deny".into()), "{pack}");
+    }
+    Ok(())
+}
+
+#[test]
+fn exports_are_written_although_nobody_reads_the_timeline_and_all_parts_or_none() -> Result<()> {
+    let desk = Desk::new()?;
+    let line = log(&["192.0.2.40", "2001:db8::40"]);
+    std::fs::write(desk.folder().join("log"), &line)?;
+    let back = format!("{BACK} log --treat-as-public 2001:db8::/32 --export aws-wafv2-ipset=set.json");
+    let printed = desk.run(&format!("mkdir set.2.json; {back}"))?;
+    assert_eq!((printed.code, desk.folder().join("set.json").exists()), (Some(5), false), "{printed:?}");
+    let printed = desk.run(&format!(
+        "rmdir set.2.json; mkfifo pipe; (exec 3<pipe) & {back} --json > pipe; wait; {back} 2>/dev/full"
+    ))?;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    for (name, address) in [("set.json", "192.0.2.40/32"), ("set.2.json", "2001:db8::40/128")] {
+        assert!(std::fs::read_to_string(desk.folder().join(name))?.contains(address), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_export_that_cannot_be_written_leaves_what_was_there() -> Result<()> {
     let desk = Desk::new()?;
     let many: Vec<String> = (1..=50).map(|host| format!("192.0.2.{host}")).collect();

@@ -79,7 +79,7 @@ impl Seen {
     pub(super) fn report(&self) {
         let side = if self.direction == Direction::Ingress { "source" } else { "destination" };
         if self.without_peer > 0 {
-            anstream::eprintln!(
+            crate::term::say!(
                 "portcullis: warning: {} of {} connections in the window name no {side} address; --field says where it is, \
                  --direction which side counts",
                 self.without_peer,
@@ -87,10 +87,32 @@ impl Seen {
             );
         }
         if self.dropped > 0 {
-            anstream::eprintln!(
+            crate::term::say!(
                 "portcullis: warning: {} connections are left out: there are more than {MOST} different ones in the window",
                 self.dropped
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn contacts_beyond_the_most_are_counted_and_not_kept() {
+        let mut seen = Seen::new(Direction::Egress);
+        let peers = u32::try_from(MOST).unwrap() + 10;
+        for number in 0..peers {
+            let destination = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
+            seen.add(&Record { time: number.into(), destination, ..Record::default() });
+        }
+        // One that is known still counts.
+        seen.add(&Record { time: 9, destination: Some(Ipv4Addr::from_bits(0).into()), ..Record::default() });
+        assert_eq!((seen.dropped, seen.connections), (10, u64::from(peers) + 1));
+        let contacts = seen.contacts();
+        assert_eq!(contacts.len(), MOST);
+        assert_eq!((contacts[0].first, contacts[0].last, contacts[0].count), (0, 9, 2));
     }
 }

@@ -141,7 +141,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn print(&self, desk: &Desk) {
-        anstream::eprintln!(
+        crate::term::say!(
             "{} lines, {} connections in the window, {} of them not public; {} calls made; {} addresses to block",
             self.lines,
             self.connections,

@@ -9,8 +9,9 @@ use crate::exit::Exit;
 use crate::judge::Judge;
 use crate::term::{self, DIM, ODD, styled};
 use evaluator::{Peer, Scope, Timestamp};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -96,7 +97,8 @@ pub(super) fn run(args: &super::Args, file: &Path) -> anyhow::Result<Exit> {
     };
     let queue = Mutex::new(&mut next);
     let stop = AtomicBool::new(false);
-    let bar = progress();
+    let total = if std::io::stderr().is_terminal() { total(file, own.column.as_deref())? } else { None };
+    let bar = term::progress(total, "addresses");
     let outcome = std::thread::scope(|scope| {
         let (send, receive) = mpsc::sync_channel(64);
         for _ in 0..own.concurrency {
@@ -134,11 +136,12 @@ pub(super) fn run(args: &super::Args, file: &Path) -> anyhow::Result<Exit> {
     })
 }
 
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {pos} addresses, {per_sec}, {elapsed}");
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar
+/// How many lines there are to go through, where the file can be read twice.
+fn total(file: &Path, column: Option<&str>) -> anyhow::Result<Option<u64>> {
+    if !std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
+    }
+    Ok(Some(input::open(file, column)?.count() as u64))
 }
 
 /// Prints what became of one address, and counts it.
@@ -160,7 +163,7 @@ fn settle(
         Item::Unread(unread) => {
             tally.unread += 1;
             let line = unread.line;
-            bar.suspend(|| anstream::eprintln!("portcullis: line {line}: no address: {:?}", unread.text));
+            bar.suspend(|| crate::term::say!("portcullis: line {line}: no address: {:?}", unread.text));
         }
         Item::NotPublic(peer) => {
             tally.not_public += 1;
@@ -221,5 +224,5 @@ fn summarise(tally: &Tally, desk: &Desk) {
             parts.push(format!("{count} {what}"));
         }
     }
-    anstream::eprintln!("{}; {} calls made, {} from the cache", parts.join(", "), desk.spent(), tally.cached);
+    crate::term::say!("{}; {} calls made, {} from the cache", parts.join(", "), desk.spent(), tally.cached);
 }

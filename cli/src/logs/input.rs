@@ -59,11 +59,15 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Lines> {
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(input).with_context(|| name.clone())?),
         _ => Box::new(input),
     };
-    let buffer = vec![0; BUFFER].into_boxed_slice();
-    Ok(Lines { input, buffer, start: 0, end: 0, ended: false, looked: 0 })
+    Ok(Lines::new(input, BUFFER))
 }
 
 impl Lines {
+    fn new(input: Box<dyn Read>, buffer: usize) -> Lines {
+        let buffer = vec![0; buffer].into_boxed_slice();
+        Lines { input, buffer, start: 0, end: 0, ended: false, looked: 0 }
+    }
+
     /// The next line.
     ///
     /// # Errors
@@ -128,5 +132,50 @@ impl Lines {
             }
         }
         Ok(Text::TooLong(&self.buffer[..KEPT]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Hands out so many bytes at a time, in turn.
+    struct Pieces(io::Cursor<Vec<u8>>, Vec<usize>, usize);
+
+    impl Read for Pieces {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.2 += 1;
+            let most = self.1[self.2 % self.1.len()].min(into.len());
+            self.0.read(&mut into[..most])
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_comes_out_whole_however_it_is_read_and_one_beyond_the_buffer_as_its_start(
+            text in "([a-c]{0,9}\n|[a-c]{100,600}\n){0,40}[a-c]{0,300}",
+            pieces in prop::collection::vec(1..400_usize, 1..5),
+        ) {
+            const BUFFER: usize = 256;
+            let mut lines = Lines::new(Box::new(Pieces(io::Cursor::new(text.clone().into()), pieces, 0)), BUFFER);
+            let mut expected: Vec<&str> = text.split('\n').collect();
+            expected.pop_if(|last| last.is_empty());
+            for line in expected {
+                let found = lines.next("log").unwrap();
+                match found {
+                    Some(Text::Whole(whole)) => {
+                        prop_assert_eq!(whole, line.as_bytes());
+                        prop_assert!(line.len() <= BUFFER);
+                    }
+                    Some(Text::TooLong(start)) => {
+                        prop_assert_eq!(start, &line.as_bytes()[..start.len()]);
+                        prop_assert!(line.len() >= BUFFER);
+                    }
+                    None => prop_assert!(false, "{line:?} is missing"),
+                }
+            }
+            prop_assert!(lines.next("log").unwrap().is_none());
+        }
     }
 }
