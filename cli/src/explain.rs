@@ -2,6 +2,7 @@
 
 use crate::document::Node;
 use crate::exit::{Exit, Failure};
+use crate::lint::Configuration;
 use crate::term;
 use evaluator::{Action, Condition, Direction, Findings};
 use gate::{Config, Fallback, Key, LogLevel, Mode, Role};
@@ -31,9 +32,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         out += &sentences(&configuration.config, configuration.tree.as_ref()).join("\n");
         out.push('\n');
+        out += &routes(configuration);
     }
     term::print(&out)?;
     Ok(Exit::Done)
+}
+
+/// Whose metadata changes something.
+fn routes(configuration: &Configuration) -> String {
+    let Some(metadata) = &configuration.config.route_metadata else { return String::new() };
+    let names: Vec<String> = configuration.routes.iter().map(|(name, _)| format!("{name:?}")).collect();
+    match &names[..] {
+        [] => format!("A route of the proxy may change some of this for its requests, by its metadata {metadata}.\n"),
+        names => format!(
+            "These routes change some of this for their requests, by their metadata {metadata}: {}.\n",
+            names.join(", ")
+        ),
+    }
 }
 
 /// The sentences about a configuration, a line each. `tree` is the document that it was read from.

@@ -29,6 +29,11 @@ impl Judge {
         Judge { policy: profile.policy(), direction, profile: Some(profile) }
     }
 
+    /// The rules of a configuration.
+    fn of_config(config: &Config) -> Judge {
+        Judge { policy: config.policy.clone(), direction: config.direction, profile: config.profile }
+    }
+
     /// The name of the profile that the rules end with.
     pub(crate) fn profile_name(&self) -> &'static str {
         self.profile.map_or("none", Profile::name)
@@ -72,6 +77,8 @@ impl Judged<'_> {
 pub(crate) struct Site {
     pub(crate) config: Config,
     pub(crate) judge: Judge,
+    /// What routes change, by their names; or what is wrong with their metadata.
+    pub(crate) routes: Vec<(String, Result<Judge, String>)>,
     /// Networks that count as public beyond the configuration.
     treat_as_public: Vec<IpNet>,
 }
@@ -102,7 +109,9 @@ impl Site {
             )
             .into());
         }
-        Ok(Site::new(found.remove(0).config, treat_as_public))
+        let found = found.remove(0);
+        let routes = found.routes.into_iter().map(|(name, own)| (name, own.map(|config| Judge::of_config(&config))));
+        Ok(Site { routes: routes.collect(), ..Site::new(found.config, treat_as_public) })
     }
 
     /// A profile with everything else as it is by default.
@@ -119,8 +128,8 @@ impl Site {
     }
 
     fn new(config: Config, treat_as_public: &[IpNet]) -> Site {
-        let judge = Judge { policy: config.policy.clone(), direction: config.direction, profile: config.profile };
-        Site { config, judge, treat_as_public: treat_as_public.to_vec() }
+        let judge = Judge::of_config(&config);
+        Site { config, judge, routes: Vec::new(), treat_as_public: treat_as_public.to_vec() }
     }
 
     /// What lists and scope say, in the order in which the filter asks them.

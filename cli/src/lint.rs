@@ -2,6 +2,7 @@
 
 mod advice;
 mod plugin;
+mod route;
 
 pub(crate) use plugin::Plugin;
 
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    anstream::eprintln!(
+    crate::term::say!(
         "{}, {} in {}",
         count(errors, "mistake"),
         count(warnings, "warning"),
@@ -112,7 +113,12 @@ fn look(text: &str) -> (Vec<Remark>, usize) {
 fn judge(mut plugin: Plugin<'_>) -> Vec<Remark> {
     let mut remarks = std::mem::take(&mut plugin.remarks);
     match Config::parse(plugin.json.as_bytes()) {
-        Ok(config) => remarks.extend(advice::advise(&plugin, &config, crate::check::now())),
+        Ok(config) => {
+            remarks.extend(advice::advise(&plugin, &config, crate::check::now()));
+            remarks.extend(
+                route::find(&plugin, &config).iter().filter_map(|route| route.configuration(&config).err()).flatten(),
+            );
+        }
         Err(mistakes) => remarks.extend(mistakes.into_iter().map(|mistake| remark(&plugin, mistake))),
     }
     remarks
@@ -140,6 +146,8 @@ pub(crate) struct Configuration {
     pub(crate) config: Config,
     /// The document that it was read from.
     pub(crate) tree: Option<Node>,
+    /// What the metadata of the routes around it makes of it, by their names; or what is wrong with the metadata.
+    pub(crate) routes: Vec<(String, Result<Config, String>)>,
 }
 
 /// The configurations in a text; or every mistake of the first that has some.
@@ -152,7 +160,13 @@ pub(crate) fn configurations(text: &str, file: &str) -> Result<Vec<Configuration
     plugins
         .into_iter()
         .map(|plugin| match Config::parse(plugin.json.as_bytes()) {
-            Ok(config) => Ok(Configuration { at: plugin.at, config, tree: plugin.tree }),
+            Ok(config) => {
+                let lines = |remarks: Vec<Remark>| remarks.iter().map(|remark| shown(remark, file)).collect::<String>();
+                let routes = route::find(&plugin, &config)
+                    .into_iter()
+                    .map(|route| (route.name.to_owned(), route.configuration(&config).map_err(lines)));
+                Ok(Configuration { at: plugin.at, routes: routes.collect(), config, tree: plugin.tree })
+            }
             Err(mistakes) => {
                 let lines = mistakes.into_iter().map(|mistake| shown(&remark(&plugin, mistake), file));
                 Err(lines.collect::<String>().trim_end().to_owned())

@@ -7,7 +7,7 @@ use crate::ask::{self, Desk};
 use crate::exit::Exit;
 use crate::judge::Site;
 use crate::logs::{self, Record};
-use crate::term;
+use crate::term::{self, say};
 use evaluator::{Action, Assessment, Timestamp};
 use side::{Fate, Side, Times};
 use std::collections::{BTreeMap, HashMap};
@@ -81,11 +81,37 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         Ok(())
     })?;
     scan.report();
+    sides.iter().for_each(warn);
     let Replay { desk, changes, exit, .. } = replay;
     let text = if args.json { show::json(&sides, &changes)? } else { show::text(&sides, &changes) };
     term::print(&text)?;
-    anstream::eprintln!("{} lines, {} requests; {} calls made", scan.lines, scan.records, desk.spent());
+    say!("{} lines, {} requests; {} calls made", scan.lines, scan.records, desk.spent());
     Ok(exit)
+}
+
+/// Says what of the routes could not be taken into account.
+fn warn(side: &Side<'_>) {
+    let (name, site) = (&side.name, side.site);
+    for (_, wrong) in &site.routes {
+        if let Err(mistakes) = wrong {
+            say!(
+                "portcullis: warning: the metadata of a route has a mistake and does not count:\n{}",
+                mistakes.trim_end()
+            );
+        }
+    }
+    if site.config.route_metadata.is_some() && site.routes.is_empty() {
+        say!(
+            "portcullis: warning: {name}: route_metadata is set, and there are no routes in the file: what their metadata \
+             changes is left out; --config takes the proxy's own file"
+        );
+    } else if !site.routes.is_empty() && side.unrouted > 0 {
+        say!(
+            "portcullis: warning: {name}: {} requests name no route, so that no metadata changes anything for them; \
+             --field route=NAME says where the log has it",
+            side.unrouted
+        );
+    }
 }
 
 struct Replay {

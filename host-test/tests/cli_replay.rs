@@ -76,3 +76,50 @@ fn without_calls_and_without_a_key_only_what_is_at_hand_counts() -> Result<()> {
     assert_eq!((limited.code, desk.fake.calls().len()), (Some(4), 2), "{limited:?}");
     Ok(())
 }
+
+#[test]
+fn requests_of_a_route_are_judged_by_what_its_metadata_says() -> Result<()> {
+    let desk = Desk::new()?;
+    let write = |name: &str, text: &str| std::fs::write(desk.folder().join(name), text);
+    let route = |name: &str, own: &str| {
+        let metadata = json!({"filter_metadata": {"criminalip": {"profile": own}}});
+        json!({"name": name, "match": {"prefix": "/"}, "metadata": metadata})
+    };
+    let config = json!({
+        "api": {"cluster": "criminalip"}, "route_metadata": "criminalip", "scope": {"treat_as_public": ["192.0.2.0/24"]},
+        "policy": {"rules": [{"name": "kr", "when": {"country": ["KR"]}, "then": "tag"}]},
+    });
+    let kind = "type.googleapis.com/envoy.extensions.filters";
+    let filter = json!({
+        "@type": format!("{kind}.http.wasm.v3.Wasm"),
+        "config": {"configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()}},
+    });
+    let routes = [route("admin", "pipeline"), route("wrong", "nobody's")];
+    let manager = json!({
+        "@type": format!("{kind}.network.http_connection_manager.v3.HttpConnectionManager"),
+        "http_filters": [{"typed_config": filter}], "route_config": {"virtual_hosts": [{"routes": routes}]},
+    });
+    write("envoy.json", &json!({"static_resources": {"listeners": [manager]}}).to_string())?;
+    write("bare.json", &config.to_string())?;
+    // Tor: the profile for clients tags it, the pipeline denies it.
+    let line =
+        |route: &str| format!("{{\"time\":\"2026-04-01T00:00:00Z\",\"peer\":\"192.0.2.20\",\"path\":\"/\"{route}}}\n");
+    let routed = |name: &str| line(&format!(",\"route\":\"{name}\""));
+    write("log", &[routed("admin"), routed("shop"), routed("wrong"), line("")].concat())?;
+    let printed = desk.run(&format!("{REPLAY} log --config envoy.json"))?;
+    let side = side(&printed);
+    assert_eq!((&side["requests"]["deny"], &side["requests"]["tag"]), (&json!(1), &json!(3)), "{printed:?}");
+    assert_eq!(side["routes"]["admin"]["deny"], 1);
+    assert_eq!(
+        side["rules"],
+        json!([
+            {"rule": "anonymity", "action": "tag", "requests": 3}, {"rule": "anonymity", "action": "deny", "requests": 1},
+        ]),
+        "{printed:?}"
+    );
+    assert!(printed.err.contains("route \"wrong\": profile: \"nobody's\" is unknown here"), "{printed:?}");
+    assert!(printed.err.contains("1 requests name no route"), "{printed:?}");
+    let bare = desk.run(&format!("{REPLAY} log --config bare.json"))?;
+    assert!(bare.err.contains("route_metadata is set, and there are no routes in the file"), "{bare:?}");
+    Ok(())
+}

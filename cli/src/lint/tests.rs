@@ -145,3 +145,27 @@ fn the_document_lists_every_warning() {
         assert!(document.contains(&format!("| `{code}` |")), "docs/cli.md lacks {code}");
     }
 }
+
+#[test]
+fn what_the_metadata_of_routes_says_is_held_against_the_configuration() {
+    let route = |own: &str| {
+        ENVOY
+            .replace("\"api\": {", "\"route_metadata\": \"criminalip\", \"api\": {")
+            .replace(
+                "          request_timeout: 0.5s\n",
+                &format!(
+                    "          route_config:\n            virtual_hosts:\n            - routes:\n              - name: admin\n                match: {{prefix: /}}\n                metadata: {{filter_metadata: {{other: {{on_error: maybe}}, criminalip: {own}}}}}\n"
+                ),
+            )
+    };
+    let of_routes =
+        |text: &str| -> Vec<_> { said(text).into_iter().filter(|said| said.2.starts_with("route ")).collect() };
+    assert_eq!(of_routes(&route("{profile: pipeline, first_look: {hold: 2s}}")), []);
+    let wrong = [(16, "unknown_value", "route \"admin\": on_error".to_owned())];
+    assert_eq!(of_routes(&route("{on_error: maybe}")), wrong);
+    assert_eq!(of_routes(&route("{on_error: 1}")), wrong);
+    let text = route("{profile: pipeline}");
+    let found = configurations(&text, "envoy.yaml").unwrap();
+    let (name, own) = &found[0].routes[0];
+    assert_eq!((&**name, own.as_ref().unwrap().profile), ("admin", Some(evaluator::Profile::Pipeline)));
+}

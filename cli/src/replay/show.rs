@@ -1,7 +1,7 @@
 //! The figures of a replay, side by side.
 
 use super::Changes;
-use super::side::{Fate, Fates, Side};
+use super::side::{Fate, Fates, OTHERS, Side};
 use crate::export::time;
 use crate::term::{BAD, GOOD, ODD, plain, styled};
 use anstyle::Style;
@@ -45,8 +45,7 @@ pub(super) fn text(sides: &[Side<'_>], changes: &Changes) -> String {
     let kept: Vec<_> =
         sides.iter().map(|side| fates_by(side.routes.iter().map(|(name, f)| (plain(name), f)))).collect();
     table.fates("by route", &kept);
-    let hour = |hour: &i64| time(hour * 3_600);
-    let kept: Vec<_> = sides.iter().map(|side| fates_by(side.hours.iter().map(|(h, f)| (hour(h), f)))).collect();
+    let kept: Vec<_> = sides.iter().map(|side| fates_by(side.hours.iter().map(|(h, f)| (hour(*h), f)))).collect();
     table.fates("by hour", &kept);
     let mut out = table.print();
     for side in sides.iter().filter(|side| side.site.config.mode == Mode::Shadow) {
@@ -83,6 +82,11 @@ fn by_rule(table: &mut Table, sides: &[Side<'_>]) {
         let name = format!("{} {}", action.name(), plain(name));
         table.counts(&name, sides.iter().map(count));
     }
+}
+
+/// When an hour began.
+fn hour(hour: i64) -> String {
+    if hour == OTHERS { "(others)".into() } else { time(hour.saturating_mul(3_600)) }
 }
 
 fn share(count: u64, total: u64) -> String {
@@ -197,7 +201,7 @@ pub(super) fn json(sides: &[Side<'_>], changes: &Changes) -> serde_json::Result<
             "rules": rules.collect::<Vec<_>>(),
             "findings": findings.map(|(place, f)| (f.code().to_owned(), json!(side.findings[place]))).collect::<Value>(),
             "routes": side.routes.iter().map(|(name, f)| (name.to_string(), fates(f))).collect::<Value>(),
-            "hours": side.hours.iter().map(|(hour, f)| (time(hour * 3_600), fates(f))).collect::<Value>(),
+            "hours": side.hours.iter().map(|(hour, f)| (self::hour(*hour), fates(f))).collect::<Value>(),
             "credits": {
                 "without": side.credits.without, "cache": side.credits.cached + side.credits.forgotten,
                 "selection": side.credits.selected, "both": side.credits.both + side.credits.forgotten,

@@ -1,11 +1,11 @@
 //! One configuration, and what it makes of the log.
 
 use super::fate_of;
-use crate::judge::{Before, Site};
+use crate::judge::{Before, Judge, Site};
 use crate::logs::Record;
 use evaluator::{Action, Assessment, Class, Connection, Direction, Finding, Timestamp};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// What becomes of a request.
@@ -44,6 +44,9 @@ pub(super) type Fates = [u64; Fate::ALL.len()];
 /// Routes, and hours, that are told apart; the rest is counted as one.
 const MOST: usize = 10_000;
 
+/// The hour that stands for all the rest.
+pub(super) const OTHERS: i64 = i64::MAX;
+
 /// What is kept of the name of a route, in characters.
 const LONGEST: usize = 100;
 
@@ -66,10 +69,19 @@ pub(super) struct Credits {
     pub(super) forgotten: u64,
 }
 
+/// Rules, and where each of them is counted.
+struct Rules<'s> {
+    judge: &'s Judge,
+    places: Vec<usize>,
+}
+
 /// A configuration and its figures.
 pub(super) struct Side<'s> {
     pub(super) name: String,
     pub(super) site: &'s Site,
+    own: Rules<'s>,
+    /// Of routes that have rules of their own.
+    of_routes: HashMap<&'s str, Rules<'s>>,
     pub(super) fates: Fates,
     /// By rule or list, with what it does.
     pub(super) rules: Vec<(String, Action, u64)>,
@@ -80,24 +92,42 @@ pub(super) struct Side<'s> {
     pub(super) credits: Credits,
     pub(super) first: i64,
     pub(super) last: i64,
+    /// Requests without the name of a route.
+    pub(super) unrouted: u64,
 }
 
 impl<'s> Side<'s> {
     pub(super) fn new(name: String, site: &'s Site) -> Side<'s> {
-        let rules = site.judge.policy.rules.iter().map(|rule| (rule.name.to_string(), rule.then, 0));
+        let mut rules: Vec<(String, Action, u64)> = Vec::new();
+        let mut placed = |judge: &'s Judge| {
+            let place = |rule: &evaluator::Rule| {
+                let known = rules.iter().position(|(name, action, _)| (&**name, *action) == (&rule.name, rule.then));
+                known.unwrap_or_else(|| {
+                    rules.push((rule.name.to_string(), rule.then, 0));
+                    rules.len() - 1
+                })
+            };
+            Rules { judge, places: judge.policy.rules.iter().map(place).collect() }
+        };
+        let own = placed(&site.judge);
+        let of_routes = site.routes.iter().filter_map(|(name, judge)| Some((&**name, placed(judge.as_ref().ok()?))));
+        let of_routes = of_routes.collect();
         let lists = [("allow list", Action::Allow), ("deny list", Action::Deny), ("no rule", Action::Allow)];
-        let others = lists.map(|(name, action)| (name.to_owned(), action, 0));
+        rules.extend(lists.map(|(name, action)| (name.to_owned(), action, 0)));
         Side {
             name,
             site,
+            own,
+            of_routes,
             fates: Fates::default(),
-            rules: rules.chain(others).collect(),
+            rules,
             findings: [0; Finding::ALL.len()],
             routes: BTreeMap::new(),
             hours: BTreeMap::new(),
             credits: Credits::default(),
             first: i64::MAX,
             last: i64::MIN,
+            unrouted: 0,
         }
     }
 
@@ -138,11 +168,20 @@ impl<'s> Side<'s> {
         }
     }
 
+    /// The rules for requests of this route.
+    fn rules_of(&self, connection: &Connection<'_>) -> &Rules<'s> {
+        if self.of_routes.is_empty() {
+            return &self.own;
+        }
+        let name = connection.route.and_then(|name| str::from_utf8(name).ok());
+        name.and_then(|name| self.of_routes.get(name)).unwrap_or(&self.own)
+    }
+
     /// How long facts count, in seconds.
     pub(super) fn lifetime(&self, facts: Option<&Assessment>, connection: &Connection<'_>) -> i64 {
         let config = &self.site.config;
-        let denied =
-            facts.is_some_and(|facts| self.site.judge.policy.evaluate(facts, connection).action == Action::Deny);
+        let policy = &self.rules_of(connection).judge.policy;
+        let denied = facts.is_some_and(|facts| policy.evaluate(facts, connection).action == Action::Deny);
         let lifetime = if denied {
             config.block.ttl
         } else {
@@ -185,9 +224,11 @@ impl<'s> Side<'s> {
 
     /// The verdict by these facts.
     pub(super) fn verdict(&mut self, assessment: &Assessment, connection: &Connection<'_>) -> Fate {
-        let verdict = self.site.judge.policy.evaluate(assessment, connection);
+        let rules = self.rules_of(connection);
+        let verdict = rules.judge.policy.evaluate(assessment, connection);
+        let place = verdict.rule.and_then(|rule| rules.places.get(usize::from(rule)).copied());
         let none = self.rules.len() - 1;
-        self.rules[verdict.rule.map_or(none, usize::from)].2 += 1;
+        self.rules[place.unwrap_or(none)].2 += 1;
         for (place, finding) in Finding::ALL.iter().enumerate() {
             self.findings[place] += u64::from(verdict.findings.contains(*finding));
         }
@@ -201,9 +242,9 @@ impl<'s> Side<'s> {
         self.first = self.first.min(record.time);
         self.last = self.last.max(record.time);
         let hour = record.time.div_euclid(3_600);
-        if self.hours.len() < MOST || self.hours.contains_key(&hour) {
-            self.hours.entry(hour).or_default()[fate] += 1;
-        }
+        let known = self.hours.len() < MOST || self.hours.contains_key(&hour);
+        self.hours.entry(if known { hour } else { OTHERS }).or_default()[fate] += 1;
+        self.unrouted += u64::from(record.route.is_none());
         let route = route(record);
         match self.routes.get_mut(route) {
             Some(fates) => fates[fate] += 1,
@@ -227,5 +268,26 @@ fn route<'r>(record: &'r Record<'_>) -> &'r str {
     match name.char_indices().nth(LONGEST) {
         Some((end, _)) => name.get(..end).unwrap_or(name),
         None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_and_hours_beyond_the_most_are_counted_as_one() {
+        let site = Site::of_profile(evaluator::Profile::Ingress, None, &[]);
+        let mut side = Side::new("x".into(), &site);
+        let requests = i64::try_from(MOST).unwrap() + 7;
+        for number in 0..requests {
+            let route = Some(Cow::Owned(format!("{number}{}", "é".repeat(LONGEST * 2))));
+            side.count(Fate::Tag, &Record { time: number * 3_600, route, ..Record::default() });
+        }
+        assert_eq!((side.routes.len(), side.hours.len()), (MOST + 1, MOST + 1));
+        let tagged = |fates: &Fates| fates[Fate::Tag as usize];
+        assert_eq!((tagged(&side.routes["(others)"]), tagged(&side.hours[&OTHERS])), (7, 7));
+        assert!(side.routes.keys().all(|name| name.chars().count() <= LONGEST));
+        assert_eq!(side.fates[Fate::Tag as usize], u64::try_from(requests).unwrap());
     }
 }
