@@ -34,6 +34,14 @@ pub(crate) fn page(about: Option<&str>) -> anyhow::Result<Exit> {
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    term::print_bytes(&page)?;
+    term::print_bytes(examples_as_they_are(&String::from_utf8(page)?).as_bytes())?;
     Ok(Exit::Done)
+}
+
+/// The page with the lines at its end under a heading that says what they are, and not run together.
+fn examples_as_they_are(page: &str) -> String {
+    let Some((before, rest)) = page.split_once(".SH EXTRA\n") else { return page.into() };
+    let (lines, after) = rest.split_at(rest.find("\n.SH ").map_or(rest.len(), |end| end + 1));
+    let lines = lines.trim_start_matches("Examples:\n");
+    format!("{before}.SH EXAMPLES\n.nf\n{lines}.fi\n{after}")
 }
