@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 pub enum Source {
     /// An allow or deny list.
     List,
+    /// An override that somebody put there while the proxy ran.
+    Override,
     /// A list that somebody else keeps.
     Feed,
     /// Facts that were remembered.
@@ -28,6 +30,7 @@ impl Source {
     /// Every source.
     pub const ALL: &[Source] = &[
         Source::List,
+        Source::Override,
         Source::Feed,
         Source::Cache,
         Source::Shared,
@@ -37,10 +40,11 @@ impl Source {
         Source::OnError,
     ];
 
-    /// The stable code: `list`, `feed`, `cache`, `shared`, `api`, `self_test`, `first_look` or `on_error`.
+    /// The stable code: `list`, `override`, `feed`, `cache`, `shared`, `api`, `self_test`, `first_look` or `on_error`.
     pub const fn code(self) -> &'static str {
         match self {
             Source::List => "list",
+            Source::Override => "override",
             Source::Feed => "feed",
             Source::Cache => "cache",
             Source::Shared => "shared",

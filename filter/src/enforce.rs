@@ -18,7 +18,7 @@ pub(crate) fn enforce(
         worker.response_tags.insert(stream, worker.tag.text().to_vec());
     }
     let refuses = decision.refuses(config.mode);
-    log(config, decision, || decision.log_line(config, remote));
+    log(config, decision, || worker.gate.log_line(decision, config, remote, None));
     if refuses {
         refuse(config, remote, decision);
     } else {

@@ -56,6 +56,7 @@ pub(crate) enum Headers {
 /// Buffers of the ABI.
 #[derive(Clone, Copy)]
 pub(crate) enum Buffer {
+    RequestBody = 0,
     CalloutResponseBody = 4,
     PluginConfiguration = 7,
 }

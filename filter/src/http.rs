@@ -73,6 +73,9 @@ impl Http {
         let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
         let remote = &remote;
         let mut facts = RequestFacts::read(&self.site, port, authority);
+        if config.journal.entries > 0 {
+            facts.note(worker, &self.site, remote);
+        }
         let connection = facts.connection(config.direction, worker.now.timestamp());
         let decision = match worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp()) {
             Consulted::Skip(_) => {
@@ -147,6 +150,12 @@ impl RequestFacts {
         }
     }
 
+    /// Writes the request into the journal.
+    pub(crate) fn note(&mut self, worker: &mut Worker, site: &Rc<Site>, remote: &Remote) {
+        self.client = self.client.or_else(|| remote::client(site, remote));
+        worker.gate.note(site, self.client, remote, self.port, false, worker.now);
+    }
+
     /// Reads what is needed only where asking Criminal IP comes into question, which it rarely does.
     pub(crate) fn complete(&mut self, site: &Site, remote: &Remote) {
         let needs = site.needs_to_ask;
@@ -156,7 +165,7 @@ impl RequestFacts {
         if needs.route {
             self.route = host::property(b"xds\0route_name").ok().filter(|name| !name.is_empty());
         }
-        if needs.client {
+        if needs.client && self.client.is_none() {
             self.client = remote::client(site, remote);
         }
     }

@@ -1,7 +1,7 @@
 //! The proxy-wasm module: thin shells that carry the proxy's callbacks to the gate and its decisions to host calls.
 //!
 //! Here is no rule, no cache and no schedule. [`root`] carries configuration, time and lookups, [`http`] carries
-//! requests, [`network`] connections, [`place`] watches that the proxy has one where the
+//! requests, [`network`] connections, [`control`] what operators ask and do, [`place`] watches that the proxy has one where the
 //! other belongs, [`worker`] is what both share in one VM, and [`host`] is the only module with unsafe code.
 #![deny(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@
 )]
 
 mod callout;
+mod control;
 mod enforce;
 mod feeds;
 mod host;

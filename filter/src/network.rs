@@ -5,7 +5,7 @@ use crate::host;
 use crate::remote;
 use crate::worker::{self, Worker};
 use evaluator::Connection;
-use gate::{Admitted, Consulted, Decision, Release, Remote, Site, StreamId};
+use gate::{Admitted, Consulted, Decision, Place, Release, Remote, Site, StreamId};
 use proxy_wasm::traits::{Context, StreamContext};
 use proxy_wasm::types::Action;
 use std::rc::Rc;
@@ -15,6 +15,10 @@ pub(crate) struct Network {
     stream: StreamId,
     site: Rc<Site>,
     held: bool,
+    /// Where the journal has it.
+    noted: Option<Place>,
+    /// What its client has sent: all while it was held is seen at once, and then piece by piece.
+    bytes: u64,
 }
 
 impl StreamContext for Network {
@@ -26,7 +30,9 @@ impl StreamContext for Network {
 
     /// The proxy reads on while a connection is held, unless the next filter is `tcp_proxy`, and would hand what it
     /// reads to the next filter.
-    fn on_downstream_data(&mut self, _: usize, _: bool) -> Action {
+    fn on_downstream_data(&mut self, size: usize, _: bool) -> Action {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        self.bytes = if self.held { size } else { self.bytes.saturating_add(size) };
         self.held = self.held && worker::with(|worker| worker.paused.contains(&self.stream)).unwrap_or(false);
         if self.held { Action::Pause } else { Action::Continue }
     }
@@ -36,6 +42,9 @@ impl Context for Network {
     fn on_done(&mut self) -> bool {
         worker::with(|worker| {
             worker.gate.leave(self.stream);
+            if let Some(place) = self.noted.take() {
+                worker.gate.ended(place, self.bytes, worker.now);
+            }
             worker.paused.remove(&self.stream);
         });
         true
@@ -44,10 +53,10 @@ impl Context for Network {
 
 impl Network {
     pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Network {
-        Network { stream, site, held: false }
+        Network { stream, site, held: false, noted: None, bytes: 0 }
     }
 
-    fn decide(&self, worker: &mut Worker) -> Action {
+    fn decide(&mut self, worker: &mut Worker) -> Action {
         let config = &self.site.config;
         let remote::Found { remote, port, .. } = remote::of_connection(&self.site, &mut worker.gate);
         let proxy = worker.proxy();
@@ -55,7 +64,11 @@ impl Network {
         let needs = self.site.needs_to_ask;
         let server = if remote.host.is_none() && needs.host { remote::server_name() } else { None };
         let host = remote.host.as_deref().map(str::as_bytes).or(server.as_deref());
-        let client = needs.client.then(|| remote::client(&self.site, &remote)).flatten();
+        let keeps = config.journal.entries > 0;
+        let client = (needs.client || keeps).then(|| remote::client(&self.site, &remote)).flatten();
+        if keeps {
+            self.noted = worker.gate.note(&self.site, client, &remote, port, true, proxy.now);
+        }
         let connection = Connection { port, host, client, ..Connection::new(config.direction, now) };
         let decision = match worker.gate.consult(&self.site, &remote, &connection, now) {
             Consulted::Skip(_) => return Action::Continue,
@@ -103,7 +116,7 @@ pub(crate) fn finish(worker: &mut Worker, release: &Release) {
 fn enforce(worker: &mut Worker, site: &Site, remote: &Remote, decision: &Decision, late: bool) -> bool {
     let config = &site.config;
     write_tag(worker, config, decision);
-    log(config, decision, || decision.connection_log_line(config, remote, remote::port(), late));
+    log(config, decision, || worker.gate.log_line(decision, config, remote, Some((remote::port(), late))));
     let refuses = decision.refuses(config.mode);
     if refuses {
         report("close a connection", host::close_connection());

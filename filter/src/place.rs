@@ -22,7 +22,9 @@ thread_local! {
 
 /// Takes note of a stream context that the SDK creates as `role` says.
 pub(crate) fn created(context: u32, site: &Site) {
-    NEWEST.set(Some(Newest { context, root: site.root, role: site.config.role }));
+    // A control listener's context is one of requests.
+    let role = if site.config.role == Role::Control { Role::Http } else { site.config.role };
+    NEWEST.set(Some(Newest { context, root: site.root, role }));
 }
 
 /// Whether a context's first callback, which is one of a filter of this role, is what its configuration says. Where it is

@@ -1,6 +1,7 @@
 //! The root context: configuration, time, and lookups.
 
 use crate::callout::{self, Broken};
+use crate::control::{self, Control, Tokens};
 use crate::enforce::enforce;
 use crate::feeds::{self, Fetches};
 use crate::host::ending;
@@ -50,15 +51,17 @@ pub(crate) struct Root {
 struct Loaded {
     site: Rc<Site>,
     key: Option<String>,
+    /// What lets operators in.
+    tokens: Rc<Tokens>,
 }
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
         match load(&document) {
-            Ok((config, key, secret)) => {
+            Ok(Opened { config, key, secret, tokens }) => {
                 self.deliveries.secret = secret;
-                self.start(config, key);
+                self.start(config, key, tokens);
                 true
             }
             Err(mistakes) => {
@@ -77,23 +80,42 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let id = self.id;
         let mut fetches = std::mem::take(&mut self.fetches);
-        self.run(|worker, proxy, effects| fetches.tend(id, worker, proxy, effects));
+        let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
+        self.run(|worker, proxy, effects| {
+            fetches.tend(id, worker, proxy, effects);
+            if listens {
+                worker.gate.tend_listener(proxy, effects);
+                control::give_up(worker, proxy.now);
+                let _ = host::act_on(id.0);
+            }
+            let queue = worker.queue(id);
+            worker.gate.tend_control(queue, false, proxy, effects);
+        });
         self.fetches = fetches;
     }
 
     fn on_queue_ready(&mut self, _: u32) {
         let id = self.id;
         self.run(|worker, proxy, effects| {
-            for peer in worker.woken(id) {
+            let (peers, look) = worker.woken(id);
+            for peer in peers {
                 worker.gate.hear(peer, proxy, effects);
+            }
+            if look {
+                let queue = worker.queue(id);
+                worker.gate.tend_control(queue, true, proxy, effects);
             }
         });
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        let site = Rc::clone(&self.loaded.as_ref()?.site);
+        let loaded = self.loaded.as_ref()?;
+        let (stream, site) = (StreamId(context_id), Rc::clone(&loaded.site));
         place::created(context_id, &site);
-        Some(Box::new(Http::new(StreamId(context_id), site)))
+        if site.config.role == Role::Control {
+            return Some(Box::new(Control::new(stream, site, Rc::clone(&loaded.tokens))));
+        }
+        Some(Box::new(Http::new(stream, site)))
     }
 
     fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
@@ -104,7 +126,7 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(match self.loaded.as_ref()?.site.config.role {
-            Role::Http => ContextType::HttpContext,
+            Role::Http | Role::Control => ContextType::HttpContext,
             Role::Network => ContextType::StreamContext,
         })
     }
@@ -160,17 +182,18 @@ impl Root {
         }
     }
 
-    fn start(&mut self, config: Config, key: Option<String>) {
-        if let Some(name) = &config.tag.filter_state {
+    fn start(&mut self, config: Config, key: Option<String>, tokens: Tokens) {
+        if let Some(name) = config.tag.filter_state.as_ref().filter(|_| config.role != Role::Control) {
             declare_text(name, config.role);
         }
         let site = Rc::new(Site::new(self.id, config));
         worker::with(|worker| {
+            worker.gate.enter(&site);
             worker.gate.configure(&site.config, &SharedData);
             worker.gate.join_notify(&site);
             worker.add_root(self.id);
         });
-        self.loaded = Some(Loaded { site: Rc::clone(&site), key });
+        self.loaded = Some(Loaded { site: Rc::clone(&site), key, tokens: Rc::new(tokens) });
         self.run(|worker, proxy, effects| worker.gate.join_feeds(&site, proxy, effects));
     }
 
@@ -220,13 +243,7 @@ impl Root {
             self.send_lookups(worker, proxy, &mut effects);
             self.deliveries.send(self.id, worker, proxy, &mut effects);
             worker.flush_metrics(&effects.took);
-            for news in &effects.news {
-                host::log(if news.is_warning { Level::Warn } else { Level::Info }, &news.line);
-            }
-            for (queue, peer) in effects.tell {
-                worker::tell(queue, peer);
-            }
-            worker.releases.extend(effects.released);
+            carry_out(worker, &mut effects);
             let batch = worker.releases.len().min(RELEASES_AT_ONCE);
             for release in worker.releases.drain(..batch).collect::<Vec<_>>() {
                 finish(worker, &release);
@@ -288,8 +305,31 @@ impl Root {
     }
 }
 
-/// Parses the configuration and finds the key, and the secret that notifications are signed with.
-fn load(document: &[u8]) -> Result<(Config, Option<String>, Option<WebhookSecret>), Vec<String>> {
+/// Does what followed from an event, but for what the current context is to do.
+pub(crate) fn carry_out(worker: &mut Worker, effects: &mut Effects) {
+    for news in effects.news.drain(..) {
+        host::log(if news.is_warning { Level::Warn } else { Level::Info }, &news.line);
+    }
+    for (queue, peer) in effects.tell.drain(..) {
+        worker::tell(queue, peer);
+    }
+    effects.look.drain(..).for_each(worker::tell_to_look);
+    effects.wake.drain(..).for_each(|root| worker.wake(root));
+    worker.releases.extend(effects.released.drain(..));
+}
+
+/// A configuration, and the secrets that it names.
+struct Opened {
+    config: Config,
+    key: Option<String>,
+    /// What notifications are signed with.
+    secret: Option<WebhookSecret>,
+    /// What lets operators in.
+    tokens: Tokens,
+}
+
+/// Parses the configuration and finds the secrets that it names.
+fn load(document: &[u8]) -> Result<Opened, Vec<String>> {
     let config =
         Config::parse(document).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let key = match &config.api.key {
@@ -299,7 +339,18 @@ fn load(document: &[u8]) -> Result<(Config, Option<String>, Option<WebhookSecret
     };
     let variable = config.notify.as_ref().and_then(|notify| notify.secret_env.as_deref());
     let secret = variable.map(webhook_secret).transpose().map_err(|mistake| vec![mistake])?;
-    Ok((config, key, secret))
+    let tokens = match &config.control {
+        None => Tokens::default(),
+        Some(access) => {
+            let read = control::token("control.read_token_env", access.read.token_env.as_deref());
+            let write = control::token("control.write_token_env", access.write.token_env.as_deref());
+            match (read, write) {
+                (Ok(read), Ok(write)) => Tokens { read, write },
+                (read, write) => return Err(read.err().into_iter().chain(write.err()).collect()),
+            }
+        }
+    };
+    Ok(Opened { config, key, secret, tokens })
 }
 
 fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
@@ -311,7 +362,8 @@ fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
     ))
 }
 
-fn secret_from_environment(path: &str, name: &str) -> Result<String, String> {
+/// Reads the secret in the variable that this key of the configuration names.
+pub(crate) fn secret_from_environment(path: &str, name: &str) -> Result<String, String> {
     let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
     let value = host::environment(name).ok_or(format!("{path}: there is no variable {name} in the VM; {advice}"))?;
     match value.into_string() {

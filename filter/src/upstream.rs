@@ -64,6 +64,9 @@ impl Resolved {
         // The name was judged already.
         let remote = Remote { address: Some(address), host: None };
         let proxy = worker.proxy();
+        if config.journal.entries > 0 {
+            named.facts.note(worker, &site, &remote);
+        }
         let connection = named.facts.connection(config.direction, proxy.now.timestamp());
         let decision = match worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp()) {
             Consulted::Skip(_) => return report("resume an answer", host::resume_response()),
@@ -103,7 +106,7 @@ fn enforce(worker: &mut Worker, config: &Config, remote: &Remote, decision: &Dec
     if decision.verdict.action != Verdict::Allow {
         write_tag(worker, config, decision);
     }
-    log(config, decision, || decision.log_line(config, remote));
+    log(config, decision, || worker.gate.log_line(decision, config, remote, None));
     if decision.refuses(config.mode) {
         refuse(config, remote, decision);
     } else {

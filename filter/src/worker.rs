@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     pub(crate) resolved: VecDeque<Resolved>,
     /// Streams whose response is held for a lookup, and the name that they asked for.
     pub(crate) answers: BTreeMap<StreamId, Option<Rc<str>>>,
+    /// Requests to the control listener whose bodies are still to come, and until when they may.
+    pub(crate) bodies: BTreeMap<StreamId, Moment>,
     /// Streams whose wait is over, and which are to be told.
     pub(crate) releases: VecDeque<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
@@ -37,6 +39,20 @@ pub(crate) struct Worker {
 
 /// The message by which a worker wakes its own root. Others name a peer.
 const WAKE: &[u8] = &[];
+
+/// The message by which workers tell each other to look for changes.
+const LOOK: &[u8] = &[0];
+
+/// Tells the worker with this queue to look for changes.
+pub(crate) fn tell_to_look(queue: u32) {
+    // It looks by itself before long, should the message not reach it.
+    let _ = host::put_into_queue(queue, LOOK);
+}
+
+/// Whether there may be a request to the control listener whose body is still to come.
+pub(crate) fn awaits_bodies() -> bool {
+    WORKER.with(|worker| worker.try_borrow().map_or(true, |worker| !worker.bodies.is_empty()))
+}
 
 /// Tells the worker with this queue that the lookup of this peer ended.
 pub(crate) fn tell(queue: u32, peer: SubjectId) {
@@ -85,6 +101,7 @@ thread_local! {
         misplaced: BTreeSet::new(),
         resolved: VecDeque::new(),
         answers: BTreeMap::new(),
+        bodies: BTreeMap::new(),
         releases: VecDeque::new(),
         nonce: host::entropy(),
         wakers: BTreeMap::new(),
@@ -143,16 +160,18 @@ impl Worker {
         }
     }
 
-    /// Takes the messages that woke this root: the peers whose lookups by other workers ended.
-    pub(crate) fn woken(&mut self, root: RootId) -> Vec<SubjectId> {
-        let mut peers = Vec::new();
+    /// Takes the messages that woke this root: the peers whose lookups by other workers ended, and whether it is to look for
+    /// changes.
+    pub(crate) fn woken(&mut self, root: RootId) -> (Vec<SubjectId>, bool) {
+        let (mut peers, mut look) = (Vec::new(), false);
         if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root) {
             waker.rung = false;
             while let Ok(message) = host::take_from_queue(waker.queue) {
+                look |= message == LOOK;
                 peers.extend(<[u8; 16]>::try_from(message).map(SubjectId::from_bytes));
             }
         }
-        peers
+        (peers, look)
     }
 
     /// The queue by which other workers reach this root.

@@ -3,6 +3,8 @@
 //! Every mistake is reported, all at once; what has no effect is no key. Each key, its default and its limits stand once,
 //! where the document is read; the JSON Schema is made from there, and `docs/configuration.md` is compared with it.
 
+mod body;
+mod control;
 mod document;
 mod feeds;
 mod form;
@@ -22,6 +24,8 @@ mod select;
 mod tests;
 mod text;
 
+pub(crate) use body::{read_new_alert, read_new_override};
+pub use control::{Control, Credentials, Journal};
 pub use feeds::{Feed, FeedFormat};
 pub(crate) use json::Json;
 pub use mistake::{Mistake, MistakeKind};
@@ -77,6 +81,10 @@ pub struct Config {
     pub notify: Option<Arc<Notify>>,
     /// The name in the metadata of routes under which they may change some of this, [`Config::for_route`].
     pub route_metadata: Option<Box<str>>,
+    /// What is remembered of connections.
+    pub journal: Journal,
+    /// Who may use the control listener; `None` but for [`Role::Control`].
+    pub control: Option<Control>,
     /// Whether [`SELF_TEST`](crate::SELF_TEST) is a public address that is malicious.
     pub self_test: bool,
 }
@@ -171,14 +179,17 @@ pub enum Role {
     Http,
     /// Each connection, as a network filter.
     Network,
+    /// Nothing: an HTTP filter that answers operators.
+    Control,
 }
 
 impl Role {
-    /// `http` or `network`.
+    /// `http`, `network` or `control`.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Http => "http",
             Role::Network => "network",
+            Role::Control => "control",
         }
     }
 }

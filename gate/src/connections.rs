@@ -3,7 +3,7 @@
 use crate::index::Index;
 use crate::waiter::OwnedConnection;
 use crate::{Remote, Site, StreamId, SubjectId};
-use evaluator::Source;
+use evaluator::{Action, Source, Timestamp};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -19,6 +19,15 @@ pub(crate) struct Open {
     /// The configuration it arrived under.
     pub(crate) site: Rc<Site>,
     pub(crate) connection: OwnedConnection,
+}
+
+impl Open {
+    /// Whether the allow list of its configuration lets it pass.
+    pub(crate) fn is_on_allow_list(&self, now: Timestamp) -> bool {
+        let config = &self.site.config;
+        let listed = config.lists.decide(&self.remote, config.destination, now);
+        listed.is_some_and(|listed| listed.verdict.action == Action::Allow)
+    }
 }
 
 /// The open connections of one worker that passed by something else than a list.
@@ -59,8 +68,8 @@ impl Connections {
         self.streams.get(&stream).map(Box::as_ref)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
-        self.streams.values().map(Box::as_ref)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Open)> {
+        self.streams.iter().map(|(stream, open)| (*stream, &**open))
     }
 
     pub(crate) fn len(&self) -> usize {

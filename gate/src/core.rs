@@ -5,19 +5,24 @@ use crate::cache::{Cache, Fact};
 use crate::connections::Connections;
 use crate::events::{Answer, Effects, Lookup, Proxy, RootId, StreamId};
 use crate::feed::Feeds;
+use crate::journal::Journal;
 use crate::ledger::{self, Ask, End, Grant, Outcome};
 use crate::metrics::{Counters, Gauges};
 use crate::notify::Notices;
 use crate::table::{Table, shared_seed};
 use crate::waiter::{Waiter, Waiters};
-use crate::wanted::{ASK_AGAIN, State, WantedList};
+use crate::wanted::{ASK_AGAIN, WantedList};
 use crate::{
-    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Reason, Store, SubjectId, WorkerId,
+    Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Priority, Reason, Role, Site, Store,
+    SubjectId, WorkerId, crew,
 };
 use evaluator::{AnswerError, Connection, Source, Timestamp};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use control::Station;
+pub(crate) use control::audit;
 use routes::Routes;
 pub use self_test::SELF_TEST;
 
@@ -34,6 +39,12 @@ pub struct Gate {
     routes: Routes,
     feeds: Feeds,
     notices: Notices,
+    journal: Journal,
+    station: Station,
+    /// The live configurations, newest last.
+    sites: Vec<Rc<Site>>,
+    /// Whether the sizes are those of a configuration that judges streams.
+    sized: bool,
     next_id: u32,
     /// State of the generator that spreads retries.
     jitter: u64,
@@ -45,6 +56,8 @@ pub struct Gate {
     gauges: Gauges,
     /// The budget that the gauges speak of: that of the configuration that was loaded last.
     budget: Budget,
+    /// How many lookups that one lets be in flight.
+    lanes: u8,
 }
 
 /// How much later than its own time-out an answer may come before the lookup counts as lost.
@@ -66,6 +79,10 @@ impl Gate {
             routes: Routes::default(),
             feeds: Feeds::new(WorkerId(random)),
             notices: Notices::default(),
+            journal: Journal::new(seed),
+            station: Station::default(),
+            sites: Vec::new(),
+            sized: false,
             next_id: 0,
             jitter: random | 1,
             ask_again: Moment::default(),
@@ -73,16 +90,25 @@ impl Gate {
             counters: Counters::default(),
             gauges: Gauges::default(),
             budget: Budget::default(),
+            lanes: 1,
         }
     }
 
     /// Takes note of a configuration that was loaded: how many peers this worker and the proxy are to remember. Where
     /// Criminal IP is not being asked because of its answers, it is asked again: the key may be another.
     pub fn configure(&mut self, config: &Config, store: &dyn Store) {
-        let evicted = self.cache.resize(config.cache.entries);
-        self.counters.add_many(Counter::Evicted, evicted);
-        self.table.resize(config.cache.shared_slots);
-        self.budget = config.api.budget;
+        // A control listener asks by the gates' sizes and budget, where there is a gate.
+        if config.role != Role::Control || !self.sized {
+            let evicted = self.cache.resize(config.cache.entries);
+            self.counters.add_many(Counter::Evicted, evicted);
+            self.table.resize(config.cache.shared_slots);
+            self.budget = config.api.budget;
+            self.lanes = config.api.concurrency;
+            self.sized = config.role != Role::Control;
+        }
+        if config.journal.entries > 0 {
+            self.journal.resize(config.journal.entries, config.journal.window);
+        }
         ledger::forgive(store);
         self.gauges.look();
     }
@@ -160,6 +186,9 @@ impl Gate {
         let now = proxy.now.timestamp();
         let error = answer.facts.err();
         let outcome = error.map_or(Outcome::Assessed, Outcome::Failed);
+        if ledger::costs(outcome) {
+            self.spent_for_event(peer);
+        }
         if error != Some(LookupError::NotSent) {
             effects.took.push((Histogram::Lookup, sent.until(proxy.now)));
         }
@@ -183,6 +212,11 @@ impl Gate {
         }
         self.notify(&wanted.site.config, &wanted.subject, before, &fact, proxy, effects);
         self.settle(peer, outcome, answer.retry_after, proxy, effects);
+        if wanted.priority == Priority::Event && error.is_none() {
+            let others =
+                crew::members(proxy.store, proxy.now).into_iter().filter(|member| member.worker != self.worker);
+            effects.tell.extend(others.map(|member| (member.queue, peer)));
+        }
         self.release_with(peer, &fact, Source::Api, proxy.now, effects);
         self.withdraw_if_idle(proxy);
     }
@@ -190,10 +224,10 @@ impl Gate {
     /// Takes the news of another worker that its lookup of this peer ended.
     pub fn hear(&mut self, peer: SubjectId, proxy: Proxy<'_>, effects: &mut Effects) {
         self.ask_again = proxy.now;
-        if self.wanted.get(peer).is_some_and(|wanted| matches!(wanted.state, State::Queued { .. }))
-            && !self.resolve_from_others(peer, proxy, effects)
-        {
-            self.wanted.put_off(peer, proxy.now);
+        match self.wanted.get(peer).map(|wanted| wanted.is_queued()) {
+            Some(true) if !self.resolve_from_others(peer, proxy, effects) => self.wanted.put_off(peer, proxy.now),
+            Some(_) => {}
+            None => self.catch_up(peer, proxy),
         }
         self.withdraw_if_idle(proxy);
     }
@@ -212,18 +246,25 @@ impl Gate {
             effects,
         );
         self.deny_late(proxy.now, effects);
+        self.go_on(proxy, effects);
     }
 
     /// Prepares for the end of a root: what it has not sent yet goes to the root of a stream that waits for it, or of a
     /// connection that passed, or is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
         let open =
-            self.connections.iter().flat_map(|open| open.judged.iter().flatten().map(|peer| (*peer, &open.site)));
-        let waiting = self.waiters.iter().flat_map(|waiter| waiter.pending.iter().map(|peer| (peer, &waiter.site)));
+            self.connections.iter().flat_map(|(_, open)| open.judged.iter().flatten().map(|peer| (*peer, &open.site)));
+        let waiting =
+            self.waiters.iter().flat_map(|(_, waiter)| waiter.pending.iter().map(|peer| (peer, &waiter.site)));
         let staying = open.chain(waiting).filter(|(_, site)| site.root != root);
-        let heirs = staying.map(|(peer, site)| (peer, Rc::clone(site))).collect();
+        let mut heirs: BTreeMap<_, _> = staying.map(|(peer, site)| (peer, Rc::clone(site))).collect();
+        heirs.append(&mut self.inherit_events(root));
         self.wanted.retire(root, &heirs);
         self.routes.retire(root);
+        if let Some(place) = self.sites.iter().position(|site| site.root == root) {
+            let gone = self.sites.remove(place);
+            self.journal.retire(root, self.heir(root, &gone).as_ref());
+        }
         self.wanted.has_in_flight(root)
     }
 
@@ -247,6 +288,19 @@ impl Gate {
         self.remember(peer, fact, Source::Shared);
         self.release_with(peer, &fact, Source::Shared, proxy.now, effects);
         true
+    }
+
+    /// Takes over what another worker has learned since about a peer that this one knows, or has connections of.
+    fn catch_up(&mut self, peer: SubjectId, proxy: Proxy<'_>) {
+        let known = self.cache.get(peer).map(|known| known.fact.learned());
+        if known.is_none() && self.connections.of(peer).next().is_none() {
+            return;
+        }
+        if let Some(fact) =
+            self.table.get(proxy.store, peer).filter(|fact| known.is_none_or(|known| fact.learned() > known))
+        {
+            self.remember(peer, fact, Source::Shared);
+        }
     }
 
     fn remember(&mut self, peer: SubjectId, fact: Fact, source: Source) {
@@ -310,6 +364,7 @@ fn decide(
     }
 }
 
+mod control;
 mod event;
 mod feeds;
 mod judge;
@@ -317,6 +372,7 @@ mod late;
 mod measure;
 mod notify;
 mod outside;
+mod pursue;
 mod release;
 mod routes;
 mod select;

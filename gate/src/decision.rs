@@ -2,6 +2,7 @@
 
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
 use evaluator::{Action, Entry, Finding, Findings, HostEntry, Source, Verdict, report_link};
+use ipnet::IpNet;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -90,6 +91,8 @@ pub enum ListEntry<'s> {
     Network(&'s Entry),
     /// A host.
     Host(&'s HostEntry),
+    /// An override for this network.
+    Override(IpNet),
     /// One of somebody else's list.
     Feed(Named<'s>),
 }
@@ -99,6 +102,12 @@ impl<'s> Decision<'s> {
     pub(crate) fn listed(action: Action, entry: ListEntry<'s>) -> Decision<'s> {
         let by_host = matches!(entry, ListEntry::Host(_));
         Decision { verdict: bare(action), source: Source::List, reason: None, age: None, entry: Some(entry), by_host }
+    }
+
+    /// The decision of the override for this network.
+    pub(crate) fn overridden(action: Action, net: IpNet) -> Decision<'s> {
+        let entry = Some(ListEntry::Override(net));
+        Decision { verdict: bare(action), source: Source::Override, reason: None, age: None, entry, by_host: false }
     }
 
     /// The decision of a feed.
@@ -138,6 +147,7 @@ impl<'s> Decision<'s> {
     /// The name of what decided: the rule, `allow list`, `deny list`, `feed`, or nothing where no rule matched.
     pub fn rule<'c>(&self, config: &'c Config) -> Option<&'c str> {
         match (self.entry, self.verdict.action) {
+            (Some(ListEntry::Override(_)), _) => Some("override"),
             (Some(ListEntry::Feed(_)), _) => Some("feed"),
             (Some(_), Action::Deny) => Some("deny list"),
             (Some(_), _) => Some("allow list"),
@@ -147,16 +157,24 @@ impl<'s> Decision<'s> {
 
     /// The decision about a request as one line of JSON that explains it.
     pub fn log_line(&self, config: &Config, remote: &Remote) -> String {
-        self.line(config, remote, None)
+        self.line(config, remote, None, None)
     }
 
     /// The decision about a connection to this port as one line of JSON that explains it. Where it is late, the
     /// connection passed before.
     pub fn connection_log_line(&self, config: &Config, remote: &Remote, port: Option<u16>, late: bool) -> String {
-        self.line(config, remote, Some(Connected { port, late }))
+        self.line(config, remote, Some((port, late)), None)
     }
 
-    fn line(&self, config: &Config, remote: &Remote, connection: Option<Connected>) -> String {
+    /// The line with what an override says of itself.
+    pub(crate) fn line(
+        &self,
+        config: &Config,
+        remote: &Remote,
+        connection: Option<(Option<u16>, bool)>,
+        by: Option<&Entry>,
+    ) -> String {
+        let connection = connection.map(|(port, late)| Connected { port, late });
         let line = LogLine {
             event: "decision",
             peer: remote.address,
@@ -182,6 +200,12 @@ impl<'s> Decision<'s> {
                 ListEntry::Host(HostEntry { host, owner, reason, .. }) => {
                     Some(Listed { cidr: None, host: Some(host), owner: owner.as_deref(), reason: reason.as_deref() })
                 }
+                ListEntry::Override(net) => Some(Listed {
+                    cidr: Some(net.to_string()),
+                    host: None,
+                    owner: by.and_then(|by| by.owner.as_deref()),
+                    reason: by.and_then(|by| by.reason.as_deref()),
+                }),
                 ListEntry::Feed(_) => None,
             }),
             feed: self.entry.and_then(|entry| match entry {

@@ -125,6 +125,10 @@ pub struct Effects {
     pub released: Vec<Release>,
     /// Queues of other workers, and the peer that they are to [`hear`](crate::Gate::hear) of.
     pub tell: Vec<(u32, SubjectId)>,
+    /// Queues of workers, this one's too, that are to [look](crate::Gate::tend_control) for changes.
+    pub look: Vec<u32>,
+    /// Roots of this worker that have something to do.
+    pub wake: Vec<RootId>,
     /// How long it was until a stream was released, or a lookup ended.
     pub took: Vec<(Histogram, Duration)>,
     /// What is to be logged.

@@ -206,6 +206,17 @@ struct Held {
     copy: Rc<FeedCopy>,
 }
 
+/// How things stand with one feed.
+pub(crate) struct FeedState {
+    number: u8,
+    pub(crate) name: String,
+    pub(crate) entries: u32,
+    /// Since it was last known to be as its copy says.
+    pub(crate) age: Duration,
+    /// What came of the last fetch.
+    pub(crate) outcome: Option<FeedOutcome>,
+}
+
 /// What feeds read and write beside themselves.
 pub(crate) struct Surroundings<'a, 'p> {
     pub(crate) proxy: Proxy<'p>,
@@ -289,6 +300,28 @@ impl Feeds {
     /// How things stand, as far as this worker has looked since the last time.
     pub(crate) fn figures(&mut self) -> std::vec::Drain<'_, (Gauge, u64)> {
         self.figures.drain(..)
+    }
+
+    /// How things stand with each feed that is wanted here.
+    pub(crate) fn states(&self, proxy: Proxy<'_>) -> Vec<FeedState> {
+        let known = directory::look(proxy.store, &[], 0, proxy.now);
+        let mut states: Vec<FeedState> = Vec::new();
+        for feed in self.joined.iter().flat_map(|joined| &joined.feeds) {
+            let Some((number, place)) =
+                known.find(feed.id).filter(|(number, _)| states.iter().all(|s| s.number != *number))
+            else {
+                continue;
+            };
+            let entries = place.copy.as_ref().map_or(0, |copy| copy.entries);
+            states.push(FeedState {
+                number,
+                name: feed.name(),
+                entries,
+                age: place.age(proxy.now),
+                outcome: place.outcome(),
+            });
+        }
+        states
     }
 
     fn forget(&mut self, root: RootId) {

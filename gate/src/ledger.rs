@@ -13,7 +13,7 @@ mod status;
 pub use status::Status;
 
 /// The number is the layout's: a module that writes another layout uses another key.
-const KEY: &str = "portcullis/ledger/3";
+const KEY: &str = "portcullis/ledger/4";
 
 /// Names one worker of the proxy: random, so that a worker's successor is somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ struct Ledger {
     waiting: Vec<Waiting>,
     spending: Spending,
     health: Health,
+    /// When a lookup last brought facts.
+    last_success: Option<Moment>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -173,6 +175,7 @@ pub(crate) fn status(store: &dyn Store, budget: Budget, now: Moment) -> Status {
         reserved: spending.reserved(budget),
         halted,
         lanes,
+        last_success: ledger.last_success,
     }
 }
 
@@ -185,6 +188,15 @@ pub(crate) enum Outcome {
     Failed(LookupError),
     /// It was given back without a lookup: another worker had brought the facts in the meantime.
     Unused,
+}
+
+/// Whether that cost a credit: what never reached Criminal IP, or was refused at its door, did not.
+pub(crate) fn costs(outcome: Outcome) -> bool {
+    use LookupError::{Answer, Connection, NotSent};
+    !matches!(
+        outcome,
+        Outcome::Unused | Outcome::Failed(NotSent | Connection | Answer(AnswerError::ConcurrencyRefused))
+    )
 }
 
 /// How a lookup ended.
@@ -269,11 +281,10 @@ impl Ledger {
         let place = self.leases.iter().position(|lease| lease.worker == worker && lease.peer == peer);
         if let Some(lease) = place.map(|place| self.leases.swap_remove(place)) {
             self.health = self.health.after(end, now);
-            // What never reached Criminal IP, or was refused at its door, cost nothing.
-            use LookupError::{Answer, Connection, NotSent};
-            if let Outcome::Unused | Outcome::Failed(NotSent | Connection | Answer(AnswerError::ConcurrencyRefused)) =
-                end.outcome
-            {
+            if let Outcome::Assessed = end.outcome {
+                self.last_success = Some(now);
+            }
+            if !costs(end.outcome) {
                 self.spending = self.spending.minus_one(lease.event);
             }
         }

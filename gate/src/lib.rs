@@ -19,20 +19,26 @@
     )
 )]
 
+mod alert;
+mod api;
+mod audit;
 mod backoff;
 mod cache;
 mod config;
 mod connections;
 mod core;
+mod crew;
 mod decision;
 mod events;
 mod feed;
 mod index;
+mod journal;
 mod ledger;
 mod lookup;
 mod metrics;
 mod moment;
 mod notify;
+mod overrides;
 mod remote;
 mod reply;
 mod store;
@@ -42,10 +48,12 @@ mod waiter;
 mod wanted;
 
 pub use crate::core::{Gate, SELF_TEST};
+pub use api::{CONTROL_MAX_BODY, Call, Caller, Credential, Head, Reply, SHORTEST_TOKEN};
 pub use config::*;
 pub use decision::{Decision, ListEntry, Reason, Skip};
 pub use events::{Admitted, Answer, Consulted, Effects, Lookup, News, Proxy, Release, RootId, Site, StreamId};
 pub use feed::{FEED_MAX_BODY, FeedError, FeedOutcome, Fetch, FetchId, Named, Page, Refusal, read_feed};
+pub use journal::Place;
 pub use ledger::{Halt, Priority, Status, WorkerId};
 pub use lookup::{LookupError, LookupId};
 pub use metrics::{Counter, Found, Gauge, Histogram, Metric, RouteMetadata, Sample};

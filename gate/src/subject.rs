@@ -58,6 +58,11 @@ impl SubjectId {
         first == MULTICAST
     }
 
+    /// The address, if it is one.
+    pub(crate) fn address(self) -> Option<IpAddr> {
+        (!self.is_domain()).then(|| IpAddr::from(self.0).to_canonical())
+    }
+
     /// From a message between workers.
     pub fn from_bytes(bytes: [u8; 16]) -> SubjectId {
         SubjectId(bytes)

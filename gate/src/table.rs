@@ -57,10 +57,57 @@ impl Table {
         });
     }
 
-    /// The number is the layout's: a module that writes another layout uses other keys.
+    /// Shows facts from this spot on, in at most so many buckets, until `see` says that it does not want the one that it is
+    /// shown. Returns where to go on; `None` at the end.
+    pub(crate) fn walk(
+        &self,
+        store: &dyn Store,
+        from: Spot,
+        buckets: u64,
+        see: &mut dyn FnMut(SubjectId, Fact) -> bool,
+    ) -> Option<Spot> {
+        let end = from.bucket.saturating_add(buckets).min(self.buckets);
+        let mut skipped = from.slot;
+        for bucket in from.bucket..end {
+            let slots = store.read(&key(bucket)).map(|(value, _)| decode(&value)).unwrap_or_default();
+            for (slot, found) in slots.into_iter().enumerate().skip(std::mem::take(&mut skipped)) {
+                if !see(found.peer, found.fact) {
+                    return Some(Spot { bucket, slot });
+                }
+            }
+        }
+        (end < self.buckets).then_some(Spot { bucket: end, slot: 0 })
+    }
+
     fn key(&self, peer: SubjectId) -> String {
-        let bucket = self.hasher.hash_one(peer).checked_rem(self.buckets).unwrap_or(0);
-        format!("portcullis/facts/2/{bucket}")
+        key(self.hasher.hash_one(peer).checked_rem(self.buckets).unwrap_or(0))
+    }
+}
+
+/// The number is the layout's: a module that writes another layout uses other keys.
+fn key(bucket: u64) -> String {
+    format!("portcullis/facts/2/{bucket}")
+}
+
+/// A place in the table, for going on from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spot {
+    bucket: u64,
+    slot: usize,
+}
+
+impl Spot {
+    /// Reads what is shown.
+    pub(crate) fn parse(text: &str) -> Option<Spot> {
+        let (bucket, slot) = text.split_once('-')?;
+        let (bucket, slot) = (bucket.parse().ok()?, slot.parse().ok()?);
+        (slot < BUCKET).then_some(Spot { bucket, slot })
+    }
+}
+
+impl std::fmt::Display for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.bucket, self.slot)
     }
 }
 

@@ -41,8 +41,8 @@ impl Waiters {
         self.streams.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
-        self.streams.values().map(Box::as_ref)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Waiter)> {
+        self.streams.iter().map(|(stream, waiter)| (*stream, &**waiter))
     }
 
     /// The streams that wait for this peer.

@@ -64,8 +64,9 @@ fn blocks(page: &'static str, kind: &str) -> Vec<&'static str> {
 fn the_examples_in_the_documentation_are_right() {
     let selection = blocks(include_str!("../../docs/selection.md"), "json");
     let notifications = blocks(include_str!("../../docs/notifications.md"), "json");
-    let examples = [blocks(PAGE, "json"), selection, notifications[..1].to_vec()].concat();
-    assert!(examples.len() >= 9);
+    let events = blocks(include_str!("../../docs/events.md"), "json");
+    let examples = [blocks(PAGE, "json"), selection, notifications[..1].to_vec(), events].concat();
+    assert!(examples.len() >= 10);
     for example in examples {
         if let Err(mistakes) = Config::parse(example.as_bytes()) {
             panic!("{mistakes:?}\n{example}");

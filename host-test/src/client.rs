@@ -23,6 +23,7 @@ use tokio::{
 pub struct Ask {
     to: SocketAddr,
     peer: Option<IpAddr>,
+    destination: Option<SocketAddr>,
     http2: bool,
     method: Method,
     path: String,
@@ -36,12 +37,23 @@ impl Ask {
         Ask {
             to,
             peer,
+            destination: None,
             http2: false,
             method: Method::GET,
             path: "/".into(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         }
+    }
+
+    /// The same on a connection to this destination, which the PROXY protocol header names.
+    pub fn toward(self, destination: SocketAddr) -> Ask {
+        Ask { destination: Some(destination), ..self }
+    }
+
+    /// The same by another method.
+    pub fn method(self, method: Method) -> Ask {
+        Ask { method, ..self }
     }
 
     /// The same over HTTP/2.
@@ -75,7 +87,8 @@ impl Ask {
     /// # Errors
     /// When the proxy cannot be reached, or closes before the answer is whole.
     pub async fn send(self) -> Result<Reply> {
-        let stream = TokioIo::new(connect(self.to, self.peer.map(|peer| (peer, None))).await?);
+        let peer = self.peer.map(|peer| (peer, self.destination));
+        let stream = TokioIo::new(connect(self.to, peer).await?);
         let request = self.request()?;
         if self.http2 {
             let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;

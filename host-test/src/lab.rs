@@ -1,5 +1,6 @@
 //! Everything that an end-to-end test needs, started together: the stand-in, an upstream, and Envoy with the filter.
 
+mod control;
 pub mod shipped;
 
 use crate::{
@@ -73,14 +74,23 @@ pub struct Lab {
     /// Where requests end up.
     pub upstream: Upstream,
     listeners: BTreeMap<String, SocketAddr>,
-    /// Where the filter is on the first listener.
-    place: Place,
+    /// The listeners as they were made.
+    made: Vec<Listener>,
     module: PathBuf,
     environment: Vec<String>,
 }
 
 /// The name of the first listener.
 pub const MAIN: &str = "main";
+
+/// The name of the control listener.
+pub const CONTROL: &str = "control";
+
+/// The bearer token for reading at the control listener of [`Builder::control`].
+pub const READ_TOKEN: &str = "read-0123456789abcdef";
+
+/// The bearer token for reading and writing.
+pub const WRITE_TOKEN: &str = "write-0123456789abcdef";
 
 impl Lab {
     /// A lab with one listener that learns its peers by the PROXY protocol and has the configuration that [`plugin`]
@@ -200,16 +210,12 @@ impl Lab {
     /// # Errors
     /// When it cannot be written.
     pub fn update(&self, plugin: impl Into<String>) -> Result<()> {
-        let listener = Listener {
-            name: MAIN.into(),
-            plugin: plugin.into(),
-            peers: Peers::ProxyProtocol,
-            place: self.place,
-            routes: Vec::new(),
-            answers: false,
-        };
-        let resource = listener.resource(&self.module, &self.environment);
-        write_listeners(self.envoy.folder(), vec![resource])?;
+        let mut listeners = self.made.clone();
+        if let Some(first) = listeners.first_mut() {
+            first.plugin = plugin.into();
+        }
+        let resources = listeners.iter().map(|listener| listener.resource(&self.module, &self.environment)).collect();
+        write_listeners(self.envoy.folder(), resources)?;
         Ok(())
     }
 
@@ -241,6 +247,18 @@ impl Builder {
     /// Adds a listener with the configuration that [`plugin`] makes of `changes`.
     pub fn listener(self, name: &str, changes: Value) -> Builder {
         self.verbatim(name, &plugin(changes).to_string())
+    }
+
+    /// Adds a control listener.
+    pub fn control(self) -> Builder {
+        let tokens = json!({"read_token_env": "READ_TOKEN", "write_token_env": "WRITE_TOKEN"});
+        let plugin = json!({"role": "control", "control": tokens,
+            "api": {"cluster": "criminalip", "key": KEY, "timeout": "20s"}, "scope": {"treat_as_public": DOCUMENTATION}});
+        self.verbatim(CONTROL, &plugin.to_string())
+            .place(Place::Control)
+            .peers(Peers::Forwarded { use_remote_address: true, trusted_hops: 0 })
+            .environment("READ_TOKEN", READ_TOKEN)
+            .environment("WRITE_TOKEN", WRITE_TOKEN)
     }
 
     /// Adds a listener whose filter gets this text as its configuration.
@@ -372,7 +390,6 @@ impl Builder {
         if addresses.len() != self.listeners.len() {
             bail!("Envoy has only the listeners {addresses:?}: {}", envoy.log().join("\n"));
         }
-        let place = self.listeners.first().map_or(Place::Http, |listener| listener.place);
-        Ok(Lab { envoy, fake, upstream, listeners: addresses, place, module, environment })
+        Ok(Lab { envoy, fake, upstream, listeners: addresses, made: self.listeners, module, environment })
     }
 }

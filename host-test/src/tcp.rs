@@ -149,6 +149,14 @@ impl Client {
         Ok(Client::of(connect(to, Some((own, Some(destination)))).await?))
     }
 
+    /// Connects for this peer to this destination, by a PROXY protocol header that names both.
+    ///
+    /// # Errors
+    /// When the proxy cannot be reached.
+    pub async fn between(peer: IpAddr, destination: SocketAddr, to: SocketAddr) -> Result<Client> {
+        Ok(Client::of(connect(to, Some((peer, Some(destination)))).await?))
+    }
+
     /// Connects without a PROXY protocol header.
     ///
     /// # Errors

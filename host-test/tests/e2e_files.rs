@@ -40,7 +40,10 @@ fn envoy_accepts_every_configuration_that_is_shipped() -> Result<()> {
         for text in texts {
             let copy = folder.path().join(&name);
             fs::write(&copy, text)?;
-            Envoy::validate(&envoy, &copy, &[("CRIMINALIP_API_KEY", KEY)])?;
+            let token = "0123456789abcdef";
+            let environment =
+                [("CRIMINALIP_API_KEY", KEY), ("PORTCULLIS_READ_TOKEN", token), ("PORTCULLIS_WRITE_TOKEN", token)];
+            Envoy::validate(&envoy, &copy, &environment)?;
             checked += 1;
         }
     }

@@ -184,7 +184,7 @@ async fn a_client_that_leaves_while_held_is_seen_at_the_verdict_and_takes_nothin
     lab.fake.release();
     let mut staying = staying;
     assert_eq!(staying.exchange(b"still here").await?, b"still here");
-    lab.envoy.wait_for_stat("listener.127.0.0.1_0.downstream_cx_active", 1).await?;
+    lab.envoy.wait_for_stat("listener.main.downstream_cx_active", 1).await?;
     for (metric, value) in [("criminalip_held", 0), ("criminalip_connections", 1)] {
         lab.wait_for_metric(metric, value).await?;
     }

@@ -107,3 +107,33 @@ fn a_warm_request_that_is_tagged_only_stays_within_its_budget() {
 fn a_warm_request_that_is_refused_stays_within_its_budget() {
     check(fake::peer::C2, json!({"log": "none"}), 403, &REFUSED);
 }
+
+#[test]
+fn a_journal_costs_a_warm_request_of_a_client_no_host_call_and_no_memory() {
+    let changes = json!({"log": "none", "journal": {"entries": 1000}});
+    check(fake::peer::CLEAN, changes, 200, &Budget { fuel: PASSED.fuel + JOURNAL, calls: PASSED.calls });
+}
+
+/// What writing a request down may cost in fuel.
+const JOURNAL: u64 = 2_500;
+
+/// Bodies are a control listener's business; every other request pays for being asked, and for nothing else.
+#[test]
+fn a_body_costs_a_warm_request_no_host_call() {
+    let cost = |pieces: &[&str]| {
+        let mut sim = sim(json!({"log": "none"}));
+        let with_body = |pieces: &[&str]| {
+            let request = Request::new("POST", "/").source(&format!("{}:50000", fake::peer::CLEAN));
+            pieces.iter().fold(request, |request, piece| request.body(*piece))
+        };
+        for _ in 0..3 {
+            ask(&mut sim, with_body(pieces));
+        }
+        let before = sim.cost();
+        assert_eq!(ask(&mut sim, with_body(pieces)).status, Some(200));
+        sim.cost().since(&before)
+    };
+    let (without, with) = (cost(&[]), cost(&["one", "two", "three"]));
+    assert_eq!(with.calls, without.calls);
+    assert!(with.fuel <= without.fuel + 3 * 100, "{} after {}", with.fuel, without.fuel);
+}

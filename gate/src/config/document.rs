@@ -1,5 +1,6 @@
 //! The document as a whole: every key but those of rules, scope and lists.
 
+use super::control::{check_control, control, journal};
 use super::form::{Choice, Flag, Form, OrNull, Size, Span, Whole};
 use super::json::Json;
 use super::keys::{Keys, Section};
@@ -73,7 +74,7 @@ pub(super) const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow
 pub(super) const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
 
 fn config(keys: &mut Keys<'_>) -> Option<Config> {
-    const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network)]);
+    const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network), ("control", Role::Control)]);
     const DESTINATION: Choice<Destination> = Choice(&[("address", Destination::Address), ("name", Destination::Name)]);
     const LOG: Choice<LogLevel> =
         Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
@@ -94,10 +95,13 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
     let log = keys.or("log", LOG, "denials");
     let notify = keys.optional("notify", Section(notify));
     let route_metadata = keys.or("route_metadata", OrNull(NAMESPACE), Json::Null);
+    let journal = keys.section("journal", journal);
+    let control = keys.optional("control", Section(control));
     let self_test = keys.or("self_test", Flag, false);
     if role == Some(Role::Network) {
         refuse_what_is_about_requests(keys);
     }
+    check_control(keys, role, control.as_ref());
     if direction == Some(Direction::Ingress)
         && (destination == Some(Destination::Name)
             || select.as_ref().is_some_and(|select| select.domains)
@@ -134,6 +138,8 @@ fn config(keys: &mut Keys<'_>) -> Option<Config> {
         log: log?,
         notify,
         route_metadata: route_metadata?,
+        journal: journal?,
+        control,
         self_test,
     })
 }

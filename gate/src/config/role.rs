@@ -4,13 +4,15 @@ use super::json::Json;
 use super::keys::Keys;
 use super::mistake::{At, MistakeKind, Mistakes};
 
+const NO_REQUESTS: &str = "this is about requests, and with \"role\": \"network\" there are none; leave it out";
+
 /// Notes what is said of requests where connections are judged: it would do nothing.
 pub(super) fn refuse_what_is_about_requests(keys: &mut Keys<'_>) {
     let [deny, routes, tag, select, policy] =
         ["deny", "route_metadata", "tag", "select", "policy"].map(|key| keys.find(key));
     let (at, mistakes) = keys.parts();
-    refuse(deny, &At::Key(at, "deny"), mistakes);
-    refuse(routes, &At::Key(at, "route_metadata"), mistakes);
+    refuse(deny, &At::Key(at, "deny"), NO_REQUESTS, mistakes);
+    refuse(routes, &At::Key(at, "route_metadata"), NO_REQUESTS, mistakes);
     refuse_in(tag, &["request_header", "response_header"], &At::Key(at, "tag"), mistakes);
     let select_at = At::Key(at, "select");
     refuse_in(select, &["routes"], &select_at, mistakes);
@@ -35,13 +37,13 @@ fn items<'j>(object: Option<&'j Json>, name: &str) -> impl Iterator<Item = (usiz
 
 fn refuse_in(object: Option<&Json>, keys: &[&str], at: &At<'_>, mistakes: &mut Mistakes) {
     for key in keys {
-        refuse(object.and_then(|object| object.member(key)), &At::Key(at, key), mistakes);
+        refuse(object.and_then(|object| object.member(key)), &At::Key(at, key), NO_REQUESTS, mistakes);
     }
 }
 
-fn refuse(found: Option<&Json>, at: &At<'_>, mistakes: &mut Mistakes) {
+/// Notes that a key is there, and why it should not be.
+pub(super) fn refuse(found: Option<&Json>, at: &At<'_>, why: &str, mistakes: &mut Mistakes) {
     if found.is_some() {
-        let message = "this is about requests, and with \"role\": \"network\" there are none; leave it out";
-        mistakes.note(at, MistakeKind::Conflict, message.into());
+        mistakes.note(at, MistakeKind::Conflict, why.into());
     }
 }

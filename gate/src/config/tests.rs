@@ -59,9 +59,11 @@ fn a_document_that_is_no_json_object_has_one_mistake_with_its_place() {
 fn keys_that_are_unknown_repeated_or_missing_are_named() {
     check(r#""mod": "shadow""#, r#"mod: there is no key "mod"; did you mean "mode"? [unknown_key]"#);
     check(
-        r#""journal": {}"#,
-        "journal: there is no key \"journal\"; possible are role, mode, direction, destination, api, first_look, on_error, \
-         cache, policy, scope, select, lists, tag, deny, log, notify, route_metadata, self_test [unknown_key]",
+        r#""diary": {}"#,
+        "diary: there is no key \"diary\"; possible are role, mode, direction, destination, api, first_look, on_error, \
+         cache, policy, scope, select, lists, tag, deny, log, notify, route_metadata, journal, control, \
+         self_test \
+         [unknown_key]",
     );
     check(
         r#""deny": {"a \"b\"\n": 1}"#,
@@ -318,7 +320,7 @@ fn what_is_about_requests_is_a_mistake_where_connections_are_judged() {
 #[test]
 fn every_mistake_of_a_document_is_reported_at_once() {
     let document = r#"{
-        "mode": "off", "journal": {}, "log": "all", "log": "none",
+        "mode": "off", "diary": {}, "log": "all", "log": "none",
         "api": {"clutser": "c", "timeout": "0s", "key": 5, "key_env": "A B"},
         "cache": {"ttl": {"error": "2h"}},
         "policy": {"profile": "strict", "rules": [
@@ -350,7 +352,7 @@ fn every_mistake_of_a_document_is_reported_at_once() {
         ("lists.deny[1].until", Malformed),
         ("lists.deny[1]", Duplicate),
         ("tag.request_header", WrongType),
-        ("journal", UnknownKey),
+        ("diary", UnknownKey),
         ("log", RepeatedKey),
     ];
     assert_eq!(mistakes(document), expected.map(|(path, kind)| (path.to_owned(), kind)));

@@ -103,6 +103,9 @@ pub(super) const REMARK: Text<Box<str>> = Text {
     read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
 };
 
+/// A remark of a few words, in one line.
+pub(super) const SHORT_REMARK: Text<Box<str>> = Text { longest: 64, ..REMARK };
+
 /// The name of a rule. The profiles' rules keep theirs, so that a name in the log leads to one rule.
 pub(super) const RULE_NAME: Text<Box<str>> = Text {
     what: "rule name",
@@ -165,6 +168,17 @@ pub(super) const KEY: Text<Secret> = Text {
     read: |text| {
         let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
         checked::<Box<str>>(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
+    },
+};
+
+/// A name in a certificate, as the proxy reports it.
+pub(super) const CERTIFICATE_NAME: Text<Box<str>> = Text {
+    what: "URI or DNS name in a certificate",
+    longest: 255,
+    example: "spiffe://example.org/soc",
+    secret: false,
+    read: |text| {
+        checked(text, text.bytes().all(|byte| byte.is_ascii_graphic()), "it has visible ASCII characters only")
     },
 };
 

@@ -24,7 +24,7 @@ impl Gate {
         now: Timestamp,
     ) -> Consulted<'s> {
         let config = &site.config;
-        if let Some(decision) = config.lists.decide(remote, config.destination, now) {
+        if let Some(decision) = self.listed_or_overridden(config, remote, now) {
             return Consulted::Decided(self.count(config, decision));
         }
         if let Some(named) = self.named(config, remote, now) {
@@ -49,6 +49,20 @@ impl Gate {
         }
         self.counters.add(Counter::Cache(Found::Fresh));
         Consulted::Decided(decision)
+    }
+
+    /// What lists and overrides say: first the allow list, then overrides, then the deny list.
+    pub(super) fn listed_or_overridden<'s>(
+        &self,
+        config: &'s Config,
+        remote: &Remote,
+        now: Timestamp,
+    ) -> Option<Decision<'s>> {
+        let listed = config.lists.decide(remote, config.destination, now);
+        if listed.is_some_and(|listed| listed.verdict.action == Action::Allow) {
+            return listed;
+        }
+        self.overridden(remote, now).or(listed)
     }
 
     /// Sees to it that those whose facts are stale are looked up, when there is nothing more urgent, if the connection is
@@ -135,7 +149,7 @@ impl Gate {
     }
 
     /// Those of the other end that Criminal IP may be asked about: first the address.
-    pub(super) fn judged(&self, config: &Config, remote: &Remote, now: Timestamp) -> [Option<SubjectId>; 2] {
+    pub(crate) fn judged(&self, config: &Config, remote: &Remote, now: Timestamp) -> [Option<SubjectId>; 2] {
         let address = remote.address.filter(|address| config.scope.is_public(*address)).map(SubjectId::from);
         // IPv6 multicast, where an operator takes it for public: those names are the domains'.
         let address = address.filter(|id| !id.is_domain());
@@ -161,7 +175,7 @@ impl Gate {
     }
 
     /// What the workers share, as a decision, and remembers it.
-    fn recall_shared(
+    pub(super) fn recall_shared(
         &mut self,
         site: &Rc<Site>,
         id: SubjectId,
@@ -207,7 +221,7 @@ impl Gate {
     }
 
     /// Sees to it that one of the other end will be looked up. `false` when the queue is full of what is more urgent.
-    pub(super) fn want(
+    pub(crate) fn want(
         &mut self,
         site: &Rc<Site>,
         id: SubjectId,

@@ -4,7 +4,7 @@ use super::{Gate, decide};
 use crate::cache::Fact;
 use crate::connections::Open;
 use crate::waiter::OwnedConnection;
-use crate::{Counter, Decision, Effects, Moment, Release, Remote, Site, StreamId};
+use crate::{Counter, Decision, Effects, Moment, Release, Remote, Site, StreamId, SubjectId};
 use evaluator::{Action, Connection, Source, Timestamp};
 use std::rc::Rc;
 
@@ -58,16 +58,23 @@ impl Gate {
                 let Some(open) = self.connections.get(stream) else { continue };
                 let config = &open.site.config;
                 let decision = decide(config, &fact, &open.connection.borrowed(time), source, time);
-                let listed = config.lists.decide(&open.remote, config.destination, time);
+                let listed = self.listed_or_overridden(config, &open.remote, time);
                 let is_allowed = listed.is_some_and(|listed| listed.verdict.action == Action::Allow);
-                if decision.verdict.action != Action::Deny || is_allowed {
-                    continue;
+                if decision.verdict.action == Action::Deny && !is_allowed {
+                    self.close(stream, Decision { by_host: peer.is_domain(), ..decision }, effects);
                 }
-                let Some(Open { remote, site, .. }) = self.connections.remove(stream) else { continue };
-                let decision = self.count(&site.config, Decision { by_host: peer.is_domain(), ..decision });
-                self.counters.add(Counter::Late(site.config.mode));
-                effects.released.push(Release { stream, remote, site, decision, late: true });
             }
         }
+    }
+
+    /// Denies a connection that passed.
+    pub(super) fn close(&mut self, stream: StreamId, decision: Decision<'static>, effects: &mut Effects) {
+        let Some(Open { remote, site, .. }) = self.connections.remove(stream) else { return };
+        let decision = self.count(&site.config, decision);
+        self.counters.add(Counter::Late(site.config.mode));
+        if decision.refuses(site.config.mode) {
+            self.closed_for_event(remote.address.map(SubjectId::from));
+        }
+        effects.released.push(Release { stream, remote, site, decision, late: true });
     }
 }

@@ -1,8 +1,12 @@
 //! What the gate counts, and what it says of how things stand.
 
 use super::Gate;
+use crate::cache::Fact;
+use crate::feed::FeedState;
 use crate::metrics::{Metric, Sample};
-use crate::{Config, Counter, Decision, Proxy, Skip, ledger};
+use crate::table::Table;
+use crate::{Budget, Config, Counter, Decision, Proxy, Site, Skip, SubjectId, ledger};
+use std::rc::Rc;
 
 impl Gate {
     /// Reports what was counted since the last time, and how things stand where that may have changed. What the workers
@@ -25,6 +29,37 @@ impl Gate {
     /// [`Gate::measure`] puts it back.
     pub fn measure_no_more(&mut self, report: &mut dyn FnMut(Metric, Sample)) {
         self.gauges.report_own([0; 4], &mut |gauge, sample| report(Metric::Gauge(gauge), sample));
+    }
+
+    /// The live configurations, newest last.
+    pub(crate) fn sites(&self) -> &[Rc<Site>] {
+        &self.sites
+    }
+
+    /// The budget, and how many lookups may be in flight, of the gate that was loaded last.
+    pub(crate) fn budget(&self) -> (Budget, u8) {
+        (self.budget, self.lanes)
+    }
+
+    /// The proxy's secret.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What the workers share about peers.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The newest that is known about a peer.
+    pub(crate) fn newest(&self, peer: SubjectId, proxy: Proxy<'_>) -> Option<Fact> {
+        let own = self.cache.get(peer).map(|known| known.fact);
+        own.into_iter().chain(self.table.get(proxy.store, peer)).max_by_key(Fact::learned)
+    }
+
+    /// How things stand with the feeds that this worker uses.
+    pub(crate) fn feed_states(&self, proxy: Proxy<'_>) -> Vec<FeedState> {
+        self.feeds.states(proxy)
     }
 
     /// How many streams wait.
@@ -64,6 +99,7 @@ impl Gate {
     }
 
     pub(super) fn count<'s>(&mut self, config: &Config, decision: Decision<'s>) -> Decision<'s> {
+        self.station.count(decision.verdict.action);
         self.counters.add(Counter::Decision(decision.verdict.action, decision.source, config.mode));
         if let Some(reason) = decision.reason {
             self.counters.add(match decision.refuses(config.mode) {

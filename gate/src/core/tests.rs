@@ -464,6 +464,7 @@ proptest! {
 }
 
 mod connections;
+mod control;
 mod domains;
 mod events;
 mod feeds;

@@ -19,6 +19,8 @@ pub struct Status {
     pub halted: Option<(Halt, Moment)>,
     /// Lanes in use.
     pub lanes: usize,
+    /// When a lookup last brought facts.
+    pub last_success: Option<Moment>,
 }
 
 const HOUR: u64 = 3600;
@@ -73,6 +75,7 @@ mod tests {
             reserved: 0,
             halted: None,
             lanes: 0,
+            last_success: None,
         }
     }
 

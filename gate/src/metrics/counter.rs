@@ -28,6 +28,8 @@ pub enum Counter {
     Late(Mode),
     /// `criminalip_unwatched_total`: connections that passed for good, since too many others were watched.
     Unwatched,
+    /// `criminalip_journal_lost_total`: entries of the journal that had to make room while they still mattered.
+    JournalLost,
     /// `criminalip_misplaced_total`: streams refused because the filter is not where its configuration says.
     Misplaced,
     /// `criminalip_route_metadata_total`: what became of metadata of routes.
@@ -62,6 +64,7 @@ impl Counter {
             Counter::BadHost => "criminalip_bad_hosts_total".into(),
             Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
             Counter::Late(mode) => format!("criminalip_late_denials_total;mode={}", mode.name()),
+            Counter::JournalLost => "criminalip_journal_lost_total".into(),
             Counter::Misplaced => "criminalip_misplaced_total".into(),
             Counter::Unwatched => "criminalip_unwatched_total".into(),
             Counter::RouteMetadata(result) => format!("criminalip_route_metadata_total;result={}", result.code()),
@@ -96,7 +99,7 @@ impl Counter {
             .chain([Counter::Evicted, Counter::Dropped, Counter::BadHost])
             .chain(Skip::ALL.map(Counter::Skipped))
             .chain([Mode::Enforce, Mode::Shadow].map(Counter::Late))
-            .chain([Counter::Unwatched, Counter::Misplaced])
+            .chain([Counter::Unwatched, Counter::JournalLost, Counter::Misplaced])
             .chain(RouteMetadata::ALL.map(Counter::RouteMetadata))
             .chain(FeedOutcome::all().map(Counter::Feed))
             .chain(Refusal::ALL.map(Counter::FeedRefused))

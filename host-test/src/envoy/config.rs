@@ -22,6 +22,8 @@ pub enum Peers {
 pub enum Place {
     /// Among the HTTP filters.
     Http,
+    /// Among the HTTP filters of a listener for operators: it gets the bodies of requests that it keeps to itself.
+    Control,
     /// Before the connection manager, which makes the request header of the filter state.
     BeforeHttp,
     /// Before `tcp_proxy`, which leads to this server.
@@ -68,13 +70,14 @@ impl Listener {
         };
         let own = |kind| json!({"name": "portcullis", "typed_config": self.filter(kind, module, environment)});
         let filters = match self.place {
-            Place::Http => vec![self.manager(use_remote_address, trusted_hops, Some(own("http")))],
+            Place::Http | Place::Control => vec![self.manager(use_remote_address, trusted_hops, Some(own("http")))],
             Place::BeforeHttp => vec![own("network"), self.manager(use_remote_address, trusted_hops, None)],
             Place::BeforeTcp(_) => vec![own("network"), self.tcp_proxy()],
         };
         json!({
             "name": self.name,
             "address": socket_address(([127, 0, 0, 1], 0).into()),
+            "stat_prefix": self.name,
             "listener_filters": listener_filters,
             "filter_chains": [{"filters": filters}],
         })
@@ -84,7 +87,7 @@ impl Listener {
     pub fn cluster(&self) -> Option<Value> {
         match self.place {
             Place::BeforeTcp(server) => Some(cluster(&self.name, server)),
-            Place::Http | Place::BeforeHttp => None,
+            Place::Http | Place::Control | Place::BeforeHttp => None,
         }
     }
 
@@ -144,6 +147,7 @@ impl Listener {
             json!({"config": {
                 "name": self.name,
                 "failure_policy": "FAIL_RELOAD",
+                "allow_on_headers_stop_iteration": self.place == Place::Control,
                 "reload_config": {"backoff": {"base_interval": "0.1s"}},
                 "vm_config": {
                     "vm_id": "portcullis",

@@ -1,8 +1,8 @@
 //! A lab with one of the configurations that are shipped in `envoy/`.
 
-use super::{Lab, merge};
+use super::{Lab, READ_TOKEN, WRITE_TOKEN, merge};
 use crate::{
-    envoy::{self, Envoy, Start, config::Place},
+    envoy::{self, Envoy, Start},
     fake::{Fake, KEY, Options},
     upstream::Upstream,
 };
@@ -42,12 +42,16 @@ impl Lab {
             json: true,
             concurrency: 1,
             drain_seconds: 1,
-            environment: vec![("CRIMINALIP_API_KEY".into(), KEY.into())],
+            environment: vec![
+                ("CRIMINALIP_API_KEY".into(), KEY.into()),
+                ("PORTCULLIS_READ_TOKEN".into(), READ_TOKEN.into()),
+                ("PORTCULLIS_WRITE_TOKEN".into(), WRITE_TOKEN.into()),
+            ],
             folder: TempDir::new()?,
         };
         let envoy = Envoy::start(start).await?;
         let listeners = envoy.listeners().await?;
-        Ok(Lab { envoy, fake, upstream, listeners, place: Place::Http, module, environment: Vec::new() })
+        Ok(Lab { envoy, fake, upstream, listeners, made: Vec::new(), module, environment: Vec::new() })
     }
 }
 

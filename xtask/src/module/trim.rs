@@ -16,11 +16,11 @@ const PREFIX: &str = "proxy_on_";
 const OWN_PREFIX: &str = "portcullis_on_";
 
 /// The filter's own callbacks, without their prefix.
-const OWN: [&str; 4] = ["done", "http_call_response", "new_connection", "request_headers"];
+const OWN: [&str; 5] = ["done", "http_call_response", "new_connection", "request_body", "request_headers"];
 
 /// The callbacks that stay, without their common prefix: those that the filter implements, the one by which the
 /// SDK makes contexts, and the allocator.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 14] = [
     "configure",
     "context_create",
     "done",
@@ -29,6 +29,7 @@ const KEPT: [&str; 13] = [
     "memory_allocate",
     "new_connection",
     "queue_ready",
+    "request_body",
     "request_headers",
     "request_trailers",
     "response_headers",
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn callbacks_that_do_not_stay_are_taken_out_and_the_rest_is_left_as_it_is() {
-        let sdk = OWN.into_iter().chain(["log", "request_body", "grpc_close", "delete"]).map(|name| (PREFIX, name));
+        let sdk = OWN.into_iter().chain(["log", "response_body", "grpc_close", "delete"]).map(|name| (PREFIX, name));
         let trimmed = module(KEPT.map(|name| (PREFIX, name)));
         assert_eq!(trim(&module(linked().chain(sdk))).unwrap(), trimmed);
         assert_eq!(trim(&module(linked())).unwrap(), trimmed);

@@ -93,6 +93,13 @@ fn document_with(path: &str, value: Value) -> Vec<u8> {
     {
         document["direction"] = json!("egress");
     }
+    if path.starts_with("control") || (path == "role" && document["role"] == "control") {
+        document["role"] = json!("control");
+        let lacks = |control: &Value| control.is_object() && control["write_token_env"].is_null();
+        if path != "control.write_token_env" && document.get("control").is_none_or(lacks) {
+            document["control"]["write_token_env"] = json!("TOKEN");
+        }
+    }
     if path == "api.budget.reserve_for_events" {
         document["api"]["budget"]["per_day"] = json!(1_000_000_000);
     }
@@ -194,5 +201,5 @@ fn durations_and_sizes_end_where_their_description_says() {
         }
         refused(path, &json!("5 s"), &[MistakeKind::Malformed]);
     });
-    assert_eq!(count, 11);
+    assert_eq!(count, 12);
 }

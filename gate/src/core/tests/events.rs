@@ -15,7 +15,8 @@ fn fleet(workers: usize, budget: &str) -> Fleet {
 
 fn ask(fleet: &mut Fleet, worker: usize, number: u32) -> bool {
     let site = Rc::clone(&fleet.site);
-    fleet.gates[worker].ask_for_event(&site, &peer(number).into(), fleet.now)
+    let proxy = Proxy { now: fleet.now, store: &fleet.store };
+    fleet.gates[worker].ask_for_event(&site, &peer(number).into(), proxy)
 }
 
 #[test]

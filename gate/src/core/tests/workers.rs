@@ -14,6 +14,12 @@ pub(super) struct Fleet {
     /// Messages under way, lost where the test says so.
     messages: Vec<(usize, SubjectId)>,
     lose_messages: bool,
+    /// Workers that were told to look for changes.
+    looks: Vec<usize>,
+    /// What was logged.
+    pub(super) news: Vec<String>,
+    /// Connections that were denied late, by worker.
+    pub(super) closed: Vec<(usize, Release)>,
     held: BTreeSet<(usize, StreamId)>,
     pub(super) calls: Vec<IpAddr>,
     most_in_flight: usize,
@@ -32,12 +38,16 @@ impl Fleet {
             flying: Vec::new(),
             messages: Vec::new(),
             lose_messages: false,
+            looks: Vec::new(),
+            news: Vec::new(),
+            closed: Vec::new(),
             held: BTreeSet::new(),
             calls: Vec::new(),
             most_in_flight: 0,
             next_stream: 0,
         };
         for gate in &mut fleet.gates {
+            gate.enter(&fleet.site);
             gate.configure(&fleet.site.config, &fleet.store);
         }
         fleet
@@ -73,6 +83,7 @@ impl Fleet {
     /// Lets every worker do what it can now. `answers` says how a call ends: after how long, and with what.
     fn turn(&mut self, answers: &dyn Fn(IpAddr) -> (u64, Result<Assessment, LookupError>)) {
         let messages = std::mem::take(&mut self.messages);
+        let looks = std::mem::take(&mut self.looks);
         for worker in 0..self.gates.len() {
             let mut effects = Effects::default();
             let proxy = Proxy { now: self.now, store: &self.store };
@@ -88,25 +99,37 @@ impl Fleet {
                 let answer = Answer { facts: answers(address(&lookup)).1, retry_after: None };
                 gate.answer(lookup.id, &answer, proxy, &mut effects);
             }
+            gate.tend_control(worker as u32, looks.contains(&worker), proxy, &mut effects);
             gate.sweep(proxy, &mut effects);
-            while let Some(lookup) = gate.next_lookup(RootId(1), worker as u32, proxy, &mut effects) {
+            while let Some(lookup) = gate.next_lookup(self.site.root, worker as u32, proxy, &mut effects) {
                 self.calls.push(address(&lookup));
                 let end = self.now.after(Duration::from_millis(answers(address(&lookup)).0));
                 self.flying.push((end, worker, lookup));
                 self.most_in_flight = self.most_in_flight.max(self.flying.len());
             }
-            for release in effects.released {
-                assert!(self.held.remove(&(worker, release.stream)), "released twice");
-            }
-            self.messages.extend(effects.tell.into_iter().map(|(queue, peer)| (queue as usize, peer)));
+            self.take(worker, effects);
         }
+    }
+
+    /// Carries out what followed from an event on this worker.
+    pub(super) fn take(&mut self, worker: usize, effects: Effects) {
+        for release in effects.released {
+            match release.late {
+                true => self.closed.push((worker, release)),
+                false => assert!(self.held.remove(&(worker, release.stream)), "released twice"),
+            }
+        }
+        self.looks.extend(effects.look.into_iter().map(|queue| queue as usize));
+        self.news.extend(effects.news.into_iter().map(|news| news.line));
+        self.messages.extend(effects.tell.into_iter().map(|(queue, peer)| (queue as usize, peer)));
     }
 
     pub(super) fn run(&mut self, millis: u64, answers: &dyn Fn(IpAddr) -> (u64, Result<Assessment, LookupError>)) {
         let end = self.now.after(Duration::from_millis(millis));
         while self.now < end {
             self.turn(answers);
-            let soon = self.now.after(Duration::from_millis(if self.messages.is_empty() { 1_000 } else { 1 }));
+            let idle = self.messages.is_empty() && self.looks.is_empty();
+            let soon = self.now.after(Duration::from_millis(if idle { 1_000 } else { 1 }));
             let answers = self.flying.iter().map(|(end, _, _)| *end);
             let events = self.gates.iter().filter_map(Gate::next_event).chain(answers);
             let next = events.filter(|next| *next > self.now).chain([soon, end]).min().unwrap();

@@ -1,0 +1,277 @@
+//! `/v1/events`: security events.
+
+use super::query::Query;
+use super::reply::{Problem, Reply};
+use super::writer::Writer;
+use super::{Call, peers};
+use crate::alert::{self, Alert, CREW, DeniedBy, FOUND, Found, Part, State};
+use crate::audit::What;
+use crate::config::read_new_alert;
+use crate::core::audit;
+use crate::crew::{self, Member, Pulse};
+use crate::{Effects, Gate, Moment, Proxy};
+use ipnet::IpNet;
+use siphasher::sip::SipHasher13;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::time::Duration;
+
+/// How far ahead of the proxy's the clock of whoever hands an event in may be.
+const AHEAD: Duration = Duration::from_secs(60);
+/// The longest key.
+const LONGEST_KEY: usize = 128;
+
+impl Gate {
+    #[inline(never)]
+    pub(super) fn post_event(
+        &mut self,
+        call: &Call,
+        body: &[u8],
+        query: &Query<'_>,
+        proxy: Proxy<'_>,
+        effects: &mut Effects,
+    ) -> Result<Reply, Problem> {
+        query.end()?;
+        let new = read_new_alert(body).map_err(Problem::mistaken)?;
+        let now = proxy.now;
+        if call.key.as_ref().is_some_and(|key| !(1..=LONGEST_KEY).contains(&key.len())) {
+            return Err(Problem::invalid("idempotency-key", "out_of_range", "the key has 1 to 128 bytes"));
+        }
+        if new.at.is_some_and(|at| Moment::from(at) > now.after(AHEAD)) {
+            return Err(Problem::invalid("at", "out_of_range", "it is more than a minute ahead of the proxy's clock"));
+        }
+        let members = crew::members(proxy.store, now);
+        let key = call.key.as_ref().map(|key| (self.hash(key), self.hash(body)));
+        let alert = Alert {
+            number: 0,
+            id: 0,
+            key,
+            kind: new.kind,
+            // The second that is named is in the window to its end, but nothing that is still to come.
+            at: new.at.map_or(now, |at| alert::end_of(at).min(now)),
+            window: u64::try_from(new.window.as_millis()).unwrap_or(u64::MAX),
+            source: new.source.map(|net| (net.network(), net.prefix_len())),
+            note: new.note,
+            action: new.action,
+            by: call.by.clone(),
+            received: now,
+            crew: members.iter().take(CREW).map(|member| member.worker).collect(),
+        };
+        let posted = alert::post(proxy.store, alert, |number| self.hash(&number.to_le_bytes()));
+        let (alert, is_new) = posted.ok_or_else(Problem::busy)?;
+        if !is_new && alert.key != key {
+            return Err(Problem::new(409, "conflict", "another event was handed in with this Idempotency-Key"));
+        }
+        if is_new {
+            let source = source(&alert).map_or(String::new(), |net| [" of ", &net.to_string()].concat());
+            let detail = [alert.kind.name(), &source].concat();
+            audit(What::Event, &name(&alert), &alert.by, Some(&detail), proxy, effects);
+            self.tell_crew(proxy, effects);
+        }
+        let mut writer = Writer::default();
+        writer.open('{');
+        write(&mut writer, &alert, &members, &alert::parts(proxy.store, &alert));
+        writer.close('}');
+        let location = ["/v1/events/", &name(&alert)].concat();
+        Ok(Reply::json(202, writer).with("location", location))
+    }
+
+    #[inline(never)]
+    pub(super) fn list_events(&self, query: &mut Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
+        let limit = query.limit()?;
+        query.end()?;
+        let pulse = Pulse::read(proxy.store).unwrap_or_default();
+        let members = crew::members(proxy.store, proxy.now);
+        let mut writer = Writer::default();
+        writer.open('{');
+        writer.list("events");
+        for alert in alert::newest(proxy.store, pulse.alert).take(limit) {
+            writer.open('{');
+            write(&mut writer, &alert, &members, &alert::parts(proxy.store, &alert));
+            writer.close('}');
+        }
+        writer.close(']');
+        writer.close('}');
+        Ok(Reply::json(200, writer))
+    }
+
+    #[inline(never)]
+    pub(super) fn event(&self, call: &Call, query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
+        query.end()?;
+        let pulse = Pulse::read(proxy.store).unwrap_or_default();
+        let mut all = alert::newest(proxy.store, pulse.alert);
+        let alert = all.find(|alert| name(alert) == call.subject).ok_or_else(Problem::not_found)?;
+        let (members, parts) = (crew::members(proxy.store, proxy.now), alert::parts(proxy.store, &alert));
+        let mut writer = Writer::default();
+        writer.open('{');
+        write(&mut writer, &alert, &members, &parts);
+        writer.list("found");
+        for found in merged(&parts) {
+            destination(&mut writer, &found);
+        }
+        writer.close(']');
+        writer.close('}');
+        Ok(Reply::json(200, writer))
+    }
+
+    /// The same on every worker of the proxy, and nobody else can tell.
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.seed(), 0);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+/// Whether an event is still under way: some worker that is there has not found all of its part. Workers that are gone
+/// are not waited for.
+pub(super) fn is_running(alert: &Alert, members: &[Member], parts: &[Option<Part>]) -> bool {
+    let is_there = |worker| members.iter().any(|member| member.worker == worker);
+    let mut workers = alert.crew.iter().zip(parts);
+    workers.any(|(worker, part)| is_there(*worker) && part.as_ref().is_none_or(|part| part.done.is_none()))
+}
+
+fn name(alert: &Alert) -> String {
+    format!("{:016x}", alert.id)
+}
+
+fn source(alert: &Alert) -> Option<IpNet> {
+    alert.source.and_then(|(address, length)| IpNet::new(address, length).ok())
+}
+
+/// The members of an event, but for its destinations.
+fn write(writer: &mut Writer, alert: &Alert, members: &[Member], parts: &[Option<Part>]) {
+    let found = merged(parts);
+    let running = is_running(alert, members, parts);
+    let answered: Vec<&Part> = parts.iter().flatten().collect();
+    let done = if running { None } else { answered.iter().filter_map(|part| part.done).max() };
+    writer.text("id", &name(alert));
+    writer.text("type", alert.kind.name());
+    writer.text("at", &alert.at.timestamp().to_rfc3339());
+    writer.text("window", &window(alert.window));
+    let source = source(alert);
+    writer.shown("source", source.as_ref().map(|net| net as _));
+    writer.text_or_null("note", alert.note.as_deref());
+    writer.text("action", alert.action.name());
+    writer.text("by", &alert.by);
+    writer.text("received", &alert.received.timestamp().to_rfc3339());
+    writer.text("state", if running { "running" } else { "done" });
+    writer.text_or_null("done", done.map(|done| done.timestamp().to_rfc3339()).as_deref());
+    writer.object("workers");
+    writer.number("expected", count(alert.crew.len()));
+    writer.number("answered", count(answered.len()));
+    writer.close('}');
+    writer.number("connections", found.iter().map(|found| u64::from(found.connections)).sum());
+    writer.number("destinations", count(found.len()));
+    let validated = |found: &&Found| matches!(found.state, State::Known | State::LookedUp);
+    writer.number("validated", count(found.iter().filter(validated).count()));
+    writer.number("denied", count(found.iter().filter(|found| found.denied_by.is_some()).count()));
+    writer.number("closed", found.iter().map(|found| u64::from(found.closed)).sum());
+    writer.number("credits", found.iter().map(|found| u64::from(found.credits)).sum());
+    let mut skipped: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut findings: BTreeMap<&str, u64> = BTreeMap::new();
+    let add = |counts: &mut BTreeMap<_, u64>, name, more: u64| {
+        let count = counts.entry(name).or_default();
+        *count = count.saturating_add(more);
+    };
+    for part in answered.iter().filter(|part| part.too_many > 0) {
+        add(&mut skipped, "too_many", part.too_many.into());
+    }
+    for found in &found {
+        match found.state {
+            State::NotPublic => add(&mut skipped, "not_public", 1),
+            State::Failed => add(&mut skipped, found.reason.as_deref().unwrap_or("unknown"), 1),
+            State::Known | State::LookedUp | State::Waiting => {}
+        }
+        found.findings().iter().for_each(|finding| add(&mut findings, finding.code(), 1));
+    }
+    for (name, counts) in [("skipped", skipped), ("findings", findings)] {
+        writer.object(name);
+        counts.into_iter().for_each(|(name, count)| writer.number(name, count));
+        writer.close('}');
+    }
+}
+
+fn destination(writer: &mut Writer, found: &Found) {
+    writer.open('{');
+    match (found.address, &found.host) {
+        (Some(address), _) => writer.text("peer", &address.to_string()),
+        (None, host) => writer.text("peer", host.as_deref().unwrap_or_default()),
+    }
+    writer.number_or_null("port", found.port.map(u64::from));
+    writer.text("direction", if found.is_egress { "egress" } else { "ingress" });
+    writer.list("clients");
+    found.clients.iter().for_each(|client| writer.item(&client.to_string()));
+    writer.close(']');
+    writer.number("connections", found.connections.into());
+    writer.text("first", &found.first.timestamp().to_rfc3339());
+    writer.text("last", &found.last.timestamp().to_rfc3339());
+    writer.number_or_null("received_bytes", found.bytes);
+    writer.text("state", found.state.name());
+    writer.text_or_null("reason", found.reason.as_deref());
+    writer.text_or_null("verdict", found.action().map(evaluator::Action::name));
+    writer.text_or_null("rule", found.rule.as_deref());
+    writer.list("findings");
+    found.findings().iter().for_each(|finding| writer.item(finding.code()));
+    writer.close(']');
+    writer.number_or_null("score", found.score.map(u64::from));
+    let denied_by = found.denied_by.map(|by| if by == DeniedBy::Policy { "policy" } else { "override" });
+    writer.text_or_null("denied_by", denied_by);
+    writer.number("closed", found.closed.into());
+    peers::report(writer, found.address);
+    writer.close('}');
+}
+
+/// What all workers found, each destination once.
+fn merged(parts: &[Option<Part>]) -> Vec<Found> {
+    let mut all: BTreeMap<_, Found> = BTreeMap::new();
+    for found in parts.iter().flatten().flat_map(|part| part.found.iter().take(FOUND)) {
+        let key = (found.address, &found.host, found.port, found.is_egress);
+        match all.get_mut(&key) {
+            Some(known) => known.join(found),
+            None => drop(all.insert(key, found.clone())),
+        }
+    }
+    all.into_values().collect()
+}
+
+impl Found {
+    /// Takes in what another worker found of the same destination.
+    fn join(&mut self, other: &Found) {
+        // The one that is furthest says what is known; one that still waits may change that.
+        if other.state > self.state {
+            let (mine, closed, credits) = (self.clone(), self.closed, self.credits);
+            *self = Found { closed, credits, ..other.clone() };
+            self.closed = self.closed.saturating_add(other.closed);
+            self.credits = self.credits.saturating_add(other.credits);
+            return self.join_traffic(&mine);
+        }
+        self.closed = self.closed.saturating_add(other.closed);
+        self.credits = self.credits.saturating_add(other.credits);
+        self.join_traffic(other);
+    }
+
+    fn join_traffic(&mut self, other: &Found) {
+        self.connections = self.connections.saturating_add(other.connections);
+        (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+        self.bytes = self.bytes.zip(other.bytes).map(|(mine, others)| mine.saturating_add(others));
+        for client in &other.clients {
+            if self.clients.len() < alert::CLIENTS && !self.clients.contains(client) {
+                self.clients.push(*client);
+            }
+        }
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The window as it is written.
+fn window(millis: u64) -> String {
+    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
+        if millis.checked_rem(unit) == Some(0) {
+            return [millis.checked_div(unit).unwrap_or(0).to_string().as_str(), name].concat();
+        }
+    }
+    [millis.to_string().as_str(), "ms"].concat()
+}

@@ -1,0 +1,121 @@
+//! `/v1/overrides`: what operators allow and deny.
+
+use super::Call;
+use super::query::Query;
+use super::reply::{Problem, Reply};
+use super::writer::Writer;
+use crate::audit::What;
+use crate::config::read_new_override;
+use crate::core::audit;
+use crate::overrides::{self, LIMIT, Override, Put};
+use crate::{Effects, Gate, Moment, Proxy};
+use evaluator::Action;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+pub(super) fn list(query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
+    query.end()?;
+    let mut writer = Writer::default();
+    writer.open('{');
+    writer.list("overrides");
+    for one in overrides::read(proxy.store) {
+        writer.open('{');
+        write(&mut writer, &one);
+        writer.close('}');
+    }
+    writer.close(']');
+    writer.close('}');
+    Ok(Reply::json(200, writer))
+}
+
+impl Gate {
+    #[inline(never)]
+    pub(super) fn put(
+        &mut self,
+        call: &Call,
+        body: &[u8],
+        query: &Query<'_>,
+        proxy: Proxy<'_>,
+        effects: &mut Effects,
+    ) -> Result<Reply, Problem> {
+        query.end()?;
+        let net = network(&call.subject)?;
+        let wanted = read_new_override(body).map_err(Problem::mistaken)?;
+        if wanted.until.is_some_and(|until| Moment::from(until) <= proxy.now) {
+            return Err(Problem::invalid("until", "out_of_range", "this moment has passed"));
+        }
+        let new = Override {
+            owner: wanted.owner,
+            reason: wanted.reason,
+            until: wanted.until,
+            by: call.by.clone(),
+            ..Override::new(net, wanted.action == Action::Deny, proxy.now.timestamp())
+        };
+        let status = match self.put_override(&new, proxy, effects) {
+            Put::Added => 201,
+            Put::Replaced => 200,
+            Put::Full => {
+                let detail = format!("there are {LIMIT} overrides already; take some back");
+                return Err(Problem::new(503, "full", &detail));
+            }
+            Put::Busy => return Err(Problem::busy()),
+        };
+        let mut writer = Writer::default();
+        writer.open('{');
+        write(&mut writer, &new);
+        writer.close('}');
+        Ok(Reply::json(status, writer))
+    }
+
+    #[inline(never)]
+    pub(super) fn delete(
+        &mut self,
+        call: &Call,
+        query: &mut Query<'_>,
+        proxy: Proxy<'_>,
+        effects: &mut Effects,
+    ) -> Result<Reply, Problem> {
+        let reason = query.text("reason");
+        query.end()?;
+        if reason.is_some_and(|reason| reason.chars().count() > 200 || reason.chars().any(char::is_control)) {
+            return Err(Problem::invalid("reason", "out_of_range", "it is one line of at most 200 characters"));
+        }
+        let net = network(&call.subject)?;
+        match overrides::take(proxy.store, net) {
+            None => Err(Problem::busy()),
+            Some(None) => Err(Problem::not_found()),
+            Some(Some(_)) => {
+                self.changed_overrides(proxy, effects);
+                audit(What::OverrideDeleted, &net.to_string(), &call.by, reason, proxy, effects);
+                Ok(Reply::empty(204))
+            }
+        }
+    }
+}
+
+/// The members of an override.
+pub(super) fn write(writer: &mut Writer, one: &Override) {
+    writer.text("cidr", &one.net().to_string());
+    writer.text("action", one.action().name());
+    writer.text("owner", &one.owner);
+    writer.text("reason", &one.reason);
+    writer.text_or_null("until", one.until.map(|until| until.to_rfc3339()).as_deref());
+    writer.text("created", &one.created.to_rfc3339());
+    writer.text("by", &one.by);
+}
+
+fn network(text: &str) -> Result<IpNet, Problem> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let right = "write a network such as 203.0.113.0/24 or 2001:db8::/32, or an address";
+    let net = net.map_err(|_| Problem::invalid("cidr", "malformed", right))?;
+    if net.trunc() != net {
+        let right = ["bits are set beyond the prefix; the network is ", &net.trunc().to_string()].concat();
+        return Err(Problem::invalid("cidr", "host_bits", &right));
+    }
+    match net {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+            Err(Problem::invalid("cidr", "malformed", "peers are compared in their IPv4 form; write the IPv4 network"))
+        }
+        net => Ok(net),
+    }
+}
