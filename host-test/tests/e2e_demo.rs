@@ -15,7 +15,9 @@ fn every_row_of_the_demo_is_as_expected() -> Result<()> {
         .output()?;
     let (table, mistakes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{table}\n{mistakes}");
-    for shown in ["clean", "Tor exit", "scanner", "C2 server", "unknown at first", "private", "50 x 403 deny"] {
+    for shown in
+        ["clean", "Tor exit", "scanner", "C2 server", "unknown at first", "private", "50 x 403 deny", "2 denied"]
+    {
         assert!(table.contains(shown), "{shown} is not in\n{table}");
     }
     Ok(())

@@ -12,6 +12,10 @@ pub enum Api {
     StandIn(SocketAddr),
 }
 
+/// The bearer token for the demo's control listener. It is no secret: the listener is on the loopback, and stops with the
+/// demo.
+pub const TOKEN: &str = "only-for-the-demo";
+
 const TEMPLATE: &str = include_str!("../../../envoy/demo.yaml");
 const RAW: &str = r#"{name: envoy.transport_sockets.raw_buffer, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}"#;
 const TLS: &str = r#"{name: envoy.transport_sockets.tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {validation_context: {trusted_ca: {filename: /etc/ssl/certs/ca-certificates.crt}}}}}"#;
@@ -27,6 +31,7 @@ pub fn bootstrap(module: &Path, upstream: SocketAddr, api: Api) -> Result<String
     };
     let filled = TEMPLATE
         .replace("${MODULE}", &module.display().to_string())
+        .replace("${TOKEN}", TOKEN)
         .replace("${API_HOST}", &host)
         .replace("${API_PORT}", &port.to_string())
         .replace("${API_TRANSPORT}", transport)

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "this program speaks to people")]
 
+mod event;
 mod rows;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -74,12 +75,20 @@ async fn show(arguments: &Arguments) -> Result<(Stage, bool)> {
         outcomes.push(outcome);
     }
     println!("{}", rows::table(&rows, &outcomes));
+    let event = stage.look_back().await.context("the event")?;
+    println!("{}", event.report());
     println!("By hand: curl -i -H 'X-Forwarded-For: {}' http://{}/", rows[1].peer, stage.listener);
     println!(
         "This listener takes the last address of X-Forwarded-For for the client, as behind one trusted proxy{}.",
         if arguments.serve { "" } else { "; `cargo xtask demo --serve` keeps it running" }
     );
-    let mistakes: Vec<_> = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| row.mistake(outcome)).collect();
+    println!(
+        "Status, peers and overrides: curl -H 'Authorization: Bearer {}' http://{}/v1/status",
+        demo::TOKEN,
+        stage.control
+    );
+    let mut mistakes: Vec<_> = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| row.mistake(outcome)).collect();
+    mistakes.extend(event.mistake(key.is_none()));
     for mistake in &mistakes {
         eprintln!("Not as expected: {mistake}");
     }
@@ -90,6 +99,8 @@ async fn show(arguments: &Arguments) -> Result<(Stage, bool)> {
 struct Stage {
     envoy: Envoy,
     listener: SocketAddr,
+    egress: SocketAddr,
+    control: SocketAddr,
     /// Kept running.
     _upstream: Upstream,
     _fake: Option<Fake>,
@@ -114,10 +125,12 @@ impl Stage {
         };
         let envoy = Envoy::start(start).await?;
         let listeners = envoy.listeners().await?;
-        let listener = *listeners.get("demo").with_context(|| format!("no listener demo in {listeners:?}"))?;
+        let address =
+            |name| listeners.get(name).copied().with_context(|| format!("no listener {name} in {listeners:?}"));
+        let (listener, egress, control) = (address("demo")?, address("egress")?, address("control")?);
         let who = if fake.is_some() { "a stand-in for Criminal IP" } else { "Criminal IP" };
         println!("Envoy listens on {listener} and asks {who}.\n");
-        Ok(Stage { envoy, listener, _upstream: upstream, _fake: fake })
+        Ok(Stage { envoy, listener, egress, control, _upstream: upstream, _fake: fake })
     }
 
     /// Sends the first requests of a row, waits until what they asked for is known, and sends one more.
