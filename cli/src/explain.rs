@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::lint::Configuration;
 use crate::term;
 use evaluator::{Action, Condition, Direction, Findings};
-use gate::{Config, Fallback, Key, LogLevel, Mode, Role};
+use gate::{Config, Credentials, Fallback, Key, LogLevel, Mode, Role};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,13 @@ fn routes(configuration: &Configuration) -> String {
 
 /// The sentences about a configuration, a line each. `tree` is the document that it was read from.
 fn sentences(config: &Config, tree: Option<&Node>) -> Vec<String> {
+    if let Some(control) = &config.control {
+        return vec![
+            "Nothing is judged: it answers operators.".into(),
+            format!("May read: {}.", bearers(&control.read)),
+            format!("May read and write: {}.", bearers(&control.write)),
+        ];
+    }
     let stream = if config.role == Role::Network { "connection" } else { "request" };
     let peer = if config.direction == Direction::Ingress { "client" } else { "destination" };
     let mut lines = vec![format!(
@@ -280,6 +287,17 @@ fn join(values: impl Iterator<Item = String>) -> String {
     values.collect::<Vec<_>>().join(" or ")
 }
 
+/// Who shows these credentials.
+fn bearers(credentials: &Credentials) -> String {
+    let mut all = Vec::new();
+    all.extend(credentials.token_env.as_ref().map(|name| format!("who has the token in the variable {name}")));
+    all.extend(
+        credentials.token_header.as_ref().map(|name| format!("who has the token that the proxy writes into {name}")),
+    );
+    all.extend(credentials.certificates.iter().map(|name| format!("who has a certificate of {name}")));
+    if all.is_empty() { "nobody else".into() } else { join(all.into_iter()) }
+}
+
 /// What becomes of the verdict.
 fn ending(config: &Config, stream: &str) -> Vec<String> {
     let mut lines = Vec::new();
@@ -298,6 +316,13 @@ fn ending(config: &Config, stream: &str) -> Vec<String> {
         LogLevel::All => format!("Every {stream} is"),
     };
     lines.push(format!("{logged} logged."));
+    if config.journal.entries > 0 {
+        let minutes = config.journal.window.as_secs() / 60;
+        let entries = config.journal.entries;
+        lines.push(format!(
+            "Up to {entries} entries a worker are kept of who connected where, to look {minutes} minutes back."
+        ));
+    }
     lines.extend(config.notify.as_ref().map(|to| {
         let score = to.min_score as u8;
         let signed = if to.secret_env.is_some() { "signed" } else { "unsigned" };

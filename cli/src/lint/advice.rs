@@ -4,7 +4,7 @@ use super::plugin::{Home, Plugin};
 use super::{Remark, Severity};
 use crate::document::{Node, Place};
 use evaluator::Timestamp;
-use gate::{Config, Key};
+use gate::{Config, Key, Role};
 use std::time::Duration;
 
 /// Envoy's own limit on a stream on which nothing moves.
@@ -20,6 +20,7 @@ pub(super) fn advise(plugin: &Plugin<'_>, config: &Config, now: Timestamp) -> Ve
         Home::Istio { spec } => advice.of_istio(spec),
         Home::Envoy { document, manager, plugin } => {
             advice.of_failure_policy(plugin);
+            advice.of_bodies(plugin, config);
             if let Some(manager) = manager {
                 advice.of_manager(manager, config);
             }
@@ -104,6 +105,26 @@ impl Advice<'_> {
             Some("FAIL_CLOSED" | "UNSPECIFIED") => {
                 let message = "a VM that died stays dead and refuses everything from then on; write FAIL_RELOAD";
                 self.warn(policy.map_or(plugin.at, |node| node.at), "fail_closed", "failure_policy", message.into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the filter gets bodies of requests that it keeps to itself.
+    fn of_bodies(&mut self, plugin: &Node, config: &Config) {
+        const KEY: &str = "allow_on_headers_stop_iteration";
+        let node = plugin.get(KEY);
+        let at = node.map_or(plugin.at, |node| node.at);
+        match (config.role, node.and_then(Node::flag) == Some(true)) {
+            (Role::Control, false) => {
+                let message = "is not true, so Envoy keeps the bodies of requests from the filter, and what operators send \
+                               ends with status 408; write true";
+                self.warn(at, "no_bodies", KEY, message.into());
+            }
+            (Role::Http, true) => {
+                let message = "is true, so Envoy hands the body of a request that is held on to whatever comes next, and \
+                               the request passes before its verdict; leave it out";
+                self.warn(at, "held_requests_pass", KEY, message.into());
             }
             _ => {}
         }

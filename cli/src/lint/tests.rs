@@ -16,9 +16,25 @@ fn check(text: &str, expected: &[(usize, &'static str, &str)]) {
 
 #[test]
 fn what_operators_copy_needs_no_advice() {
-    for text in [include_str!("../../../envoy/ingress.yaml"), include_str!("../../tests/examples/portcullis.json")] {
+    for text in [
+        include_str!("../../../envoy/ingress.yaml"),
+        include_str!("../../../envoy/control.yaml"),
+        include_str!("../../tests/examples/portcullis.json"),
+    ] {
         check(text, &[]);
     }
+}
+
+#[test]
+fn bodies_reach_a_control_listener_and_no_gate() {
+    const KEY: &str = "allow_on_headers_stop_iteration";
+    let told = |text: &str| said(text).into_iter().map(|(_, code, path)| (code, path)).collect::<Vec<_>>();
+    let control =
+        include_str!("../../../envoy/control.yaml").replace(&format!("{KEY}: true"), &format!("{KEY}: false"));
+    assert_eq!(told(&control), [("no_bodies", KEY.to_owned())]);
+    let gate = include_str!("../../../envoy/ingress.yaml");
+    let gate = gate.replacen("failure_policy:", &format!("{KEY}: true\n                failure_policy:"), 1);
+    assert_eq!(told(&gate), [("held_requests_pass", KEY.to_owned())]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("select.routes", "there are no routes of a proxy here, so nothing is selected by them"),
     ("destination", "destinations are judged on egress only"),
     ("select.domains", "destinations are judged on egress only"),
+    ("journal", "nothing looks back here"),
     ("cache.shared_slots", "isolates share no memory; give them a cache or a key-value store to share"),
 ];
 
@@ -31,8 +32,8 @@ pub(crate) fn refused(config: &Config) -> Option<String> {
     let wrong = |path, message| Remark { path, code: Some("unknown_value"), message };
     let direction = (config.direction == Direction::Egress)
         .then(|| wrong("direction", "the peer of a request is the client here; the direction must be \"ingress\""));
-    let role = (config.role == Role::Network)
-        .then(|| wrong("role", "requests are judged here, not connections; the role must be \"http\""));
+    let role = (config.role != Role::Http)
+        .then(|| wrong("role", "requests are judged here, and nothing else; the role must be \"http\""));
     let all: Vec<_> = direction.into_iter().chain(role).collect();
     (!all.is_empty()).then(|| json(&all))
 }
