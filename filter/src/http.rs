@@ -73,11 +73,12 @@ impl Http {
         let remote::Found { remote, port, authority } = remote::of_request(&self.site, &mut worker.gate);
         let remote = &remote;
         let mut facts = RequestFacts::read(&self.site, port, authority);
-        if config.journal.entries > 0 {
+        let connection = facts.connection(config.direction, worker.now.timestamp());
+        let consulted = worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp());
+        if config.journal.entries > 0 && !matches!(consulted, Consulted::Skip(_)) {
             facts.note(worker, &self.site, remote);
         }
-        let connection = facts.connection(config.direction, worker.now.timestamp());
-        let decision = match worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp()) {
+        let decision = match consulted {
             Consulted::Skip(_) => {
                 remove_tag(config);
                 self.unresolved = unresolved(config, remote, facts);

@@ -66,11 +66,12 @@ impl Network {
         let host = remote.host.as_deref().map(str::as_bytes).or(server.as_deref());
         let keeps = config.journal.entries > 0;
         let client = (needs.client || keeps).then(|| remote::client(&self.site, &remote)).flatten();
-        if keeps {
+        let connection = Connection { port, host, client, ..Connection::new(config.direction, now) };
+        let consulted = worker.gate.consult(&self.site, &remote, &connection, now);
+        if keeps && !matches!(consulted, Consulted::Skip(_)) {
             self.noted = worker.gate.note(&self.site, client, &remote, port, true, proxy.now);
         }
-        let connection = Connection { port, host, client, ..Connection::new(config.direction, now) };
-        let decision = match worker.gate.consult(&self.site, &remote, &connection, now) {
+        let decision = match consulted {
             Consulted::Skip(_) => return Action::Continue,
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {

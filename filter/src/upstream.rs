@@ -64,11 +64,12 @@ impl Resolved {
         // The name was judged already.
         let remote = Remote { address: Some(address), host: None };
         let proxy = worker.proxy();
-        if config.journal.entries > 0 {
+        let connection = named.facts.connection(config.direction, proxy.now.timestamp());
+        let consulted = worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp());
+        if config.journal.entries > 0 && !matches!(consulted, Consulted::Skip(_)) {
             named.facts.note(worker, &site, &remote);
         }
-        let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-        let decision = match worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp()) {
+        let decision = match consulted {
             Consulted::Skip(_) => return report("resume an answer", host::resume_response()),
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {

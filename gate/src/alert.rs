@@ -1,7 +1,7 @@
 //! Security events, as the workers of one proxy share them: what was handed in, and what each worker found when it looked
 //! back. A fixed number of values; the oldest event makes room for the newest.
 
-use crate::crew::Pulse;
+use crate::crew::{Member, Pulse};
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
 use evaluator::{Action, Findings, Timestamp};
@@ -225,6 +225,20 @@ pub(crate) fn parts(store: &dyn Store, alert: &Alert) -> Vec<Option<Part>> {
         postcard::from_bytes::<Part>(&value).ok().filter(|part| part.number == alert.number)
     };
     (0..alert.crew.len().min(CREW)).map(read).collect()
+}
+
+/// Whether an event is still under way: some worker that is there has not settled all of its part. Workers that are gone are
+/// not waited for.
+pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -> bool {
+    let is_there = |worker| members.iter().any(|member| member.worker == worker);
+    let settled = |place| {
+        let (value, _) = store.read(&part_key(alert.number, place))?;
+        // How a part begins.
+        let ((number, done), _) = postcard::take_from_bytes::<(u32, Option<Moment>)>(&value).ok()?;
+        (number == alert.number).then_some(done).flatten()
+    };
+    let mut workers = (0..CREW).zip(&alert.crew);
+    workers.any(|(place, worker)| is_there(*worker) && settled(place).is_none())
 }
 
 /// The latest moment of a second.

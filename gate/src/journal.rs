@@ -93,7 +93,8 @@ impl Journal {
     /// Writes a connection down. Returns where, and whether an entry had to make room that still mattered.
     pub(crate) fn note(&mut self, seen: &Seen<'_>, now: Moment) -> Option<(Place, bool)> {
         let site = self.site(seen.site)?;
-        let key = (seen.client, seen.remote.address.map(SubjectId::from), seen.remote.host.as_deref(), seen.port, site);
+        let id = |address: Option<IpAddr>| address.map(SubjectId::from);
+        let key = (id(seen.client), id(seen.remote.address), seen.remote.host.as_deref(), seen.port, site);
         let hash = usize::try_from(self.hasher.hash_one(key) & 0xffff_ffff).unwrap_or(0);
         let mask = self.recent.len().checked_sub(1)?;
         let newest = self.recent.get_mut(hash & mask)?;

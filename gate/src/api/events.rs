@@ -8,7 +8,7 @@ use crate::alert::{self, Alert, CREW, DeniedBy, FOUND, Found, Part, State};
 use crate::audit::What;
 use crate::config::read_new_alert;
 use crate::core::audit;
-use crate::crew::{self, Member, Pulse};
+use crate::crew::{self, Pulse};
 use crate::{Effects, Gate, Moment, Proxy};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
@@ -70,7 +70,8 @@ impl Gate {
         }
         let mut writer = Writer::default();
         writer.open('{');
-        write(&mut writer, &alert, &members, &alert::parts(proxy.store, &alert));
+        let running = alert::is_running(proxy.store, &alert, &members);
+        write(&mut writer, &alert, running, &alert::parts(proxy.store, &alert));
         writer.close('}');
         let location = ["/v1/events/", &name(&alert)].concat();
         Ok(Reply::json(202, writer).with("location", location))
@@ -87,7 +88,8 @@ impl Gate {
         writer.list("events");
         for alert in alert::newest(proxy.store, pulse.alert).take(limit) {
             writer.open('{');
-            write(&mut writer, &alert, &members, &alert::parts(proxy.store, &alert));
+            let running = alert::is_running(proxy.store, &alert, &members);
+            write(&mut writer, &alert, running, &alert::parts(proxy.store, &alert));
             writer.close('}');
         }
         writer.close(']');
@@ -104,7 +106,8 @@ impl Gate {
         let (members, parts) = (crew::members(proxy.store, proxy.now), alert::parts(proxy.store, &alert));
         let mut writer = Writer::default();
         writer.open('{');
-        write(&mut writer, &alert, &members, &parts);
+        let running = alert::is_running(proxy.store, &alert, &members);
+        write(&mut writer, &alert, running, &parts);
         writer.list("found");
         for found in merged(&parts) {
             destination(&mut writer, &found);
@@ -122,14 +125,6 @@ impl Gate {
     }
 }
 
-/// Whether an event is still under way: some worker that is there has not found all of its part. Workers that are gone
-/// are not waited for.
-pub(super) fn is_running(alert: &Alert, members: &[Member], parts: &[Option<Part>]) -> bool {
-    let is_there = |worker| members.iter().any(|member| member.worker == worker);
-    let mut workers = alert.crew.iter().zip(parts);
-    workers.any(|(worker, part)| is_there(*worker) && part.as_ref().is_none_or(|part| part.done.is_none()))
-}
-
 fn name(alert: &Alert) -> String {
     format!("{:016x}", alert.id)
 }
@@ -139,9 +134,8 @@ fn source(alert: &Alert) -> Option<IpNet> {
 }
 
 /// The members of an event, but for its destinations.
-fn write(writer: &mut Writer, alert: &Alert, members: &[Member], parts: &[Option<Part>]) {
+fn write(writer: &mut Writer, alert: &Alert, running: bool, parts: &[Option<Part>]) {
     let found = merged(parts);
-    let running = is_running(alert, members, parts);
     let answered: Vec<&Part> = parts.iter().flatten().collect();
     let done = if running { None } else { answered.iter().filter_map(|part| part.done).max() };
     writer.text("id", &name(alert));

@@ -1,6 +1,5 @@
 //! `/v1/status`: how things stand.
 
-use super::events::is_running;
 use super::query::Query;
 use super::reply::{Problem, Reply};
 use super::writer::Writer;
@@ -90,8 +89,7 @@ impl Gate {
         }
         writer.close(']');
         writer.number("overrides", u64::try_from(overrides::read(store).len()).unwrap_or(u64::MAX));
-        let running =
-            alert::newest(store, pulse.alert).filter(|alert| is_running(alert, &members, &alert::parts(store, alert)));
+        let running = alert::newest(store, pulse.alert).filter(|alert| alert::is_running(store, alert, &members));
         writer.number("events", u64::try_from(running.count()).unwrap_or(u64::MAX));
         writer.close('}');
         Ok(Reply::json(200, writer))

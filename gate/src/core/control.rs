@@ -39,9 +39,10 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    pub(super) fn count(&mut self, action: Action) {
+    /// Takes note of decisions that were counted.
+    pub(super) fn count(&mut self, action: Action, more: u64) {
         if let Some(count) = self.decisions.get_mut(action as usize) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(more);
         }
     }
 }
@@ -53,7 +54,7 @@ impl Gate {
         self.sites.push(Rc::clone(site));
     }
 
-    /// Writes a stream into the journal, if its other end is one that can be judged. `stays_open` promises that
+    /// Writes a stream into the journal that [`Gate::consult`] did not skip. `stays_open` promises that
     /// [`Gate::ended`] will follow.
     pub fn note(
         &mut self,
@@ -64,7 +65,6 @@ impl Gate {
         stays_open: bool,
         now: Moment,
     ) -> Option<Place> {
-        self.judged(&site.config, remote, now.timestamp()).into_iter().flatten().next()?;
         let (place, lost) = self.journal.note(&Seen { site, client, remote, port, stays_open }, now)?;
         if lost {
             self.counters.add(Counter::JournalLost);
@@ -144,11 +144,14 @@ impl Gate {
         self.station.look_at = Moment::default();
     }
 
+    /// Whether there are overrides.
+    pub(super) fn has_overrides(&self) -> bool {
+        !self.station.overrides.is_empty()
+    }
+
     /// What an override says about a stream; `None` where there is none for its other end.
+    #[inline(never)]
     pub(super) fn overridden(&self, remote: &Remote, now: Timestamp) -> Option<Decision<'static>> {
-        if self.station.overrides.is_empty() {
-            return None;
-        }
         let (action, entry) = self.station.overrides.find(remote.address?, now)?;
         Some(Decision::overridden(action, entry.net))
     }

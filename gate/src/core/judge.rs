@@ -52,6 +52,7 @@ impl Gate {
     }
 
     /// What lists and overrides say: first the allow list, then overrides, then the deny list.
+    #[inline]
     pub(super) fn listed_or_overridden<'s>(
         &self,
         config: &'s Config,
@@ -59,7 +60,7 @@ impl Gate {
         now: Timestamp,
     ) -> Option<Decision<'s>> {
         let listed = config.lists.decide(remote, config.destination, now);
-        if listed.is_some_and(|listed| listed.verdict.action == Action::Allow) {
+        if !self.has_overrides() || listed.is_some_and(|listed| listed.verdict.action == Action::Allow) {
             return listed;
         }
         self.overridden(remote, now).or(listed)

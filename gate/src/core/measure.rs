@@ -12,7 +12,11 @@ impl Gate {
     /// Reports what was counted since the last time, and how things stand where that may have changed. What the workers
     /// share is read only then, so that a tick on which nothing happened costs nothing.
     pub fn measure(&mut self, proxy: Proxy<'_>, report: &mut dyn FnMut(Metric, Sample)) {
+        let station = &mut self.station;
         self.counters.take(|counter, count| {
+            if let Counter::Decision(action, ..) = counter {
+                station.count(action, count);
+            }
             report(Metric::Counter(counter), Sample::Add(i64::try_from(count).unwrap_or(i64::MAX)));
         });
         let report = &mut |gauge, sample| report(Metric::Gauge(gauge), sample);
@@ -99,7 +103,6 @@ impl Gate {
     }
 
     pub(super) fn count<'s>(&mut self, config: &Config, decision: Decision<'s>) -> Decision<'s> {
-        self.station.count(decision.verdict.action);
         self.counters.add(Counter::Decision(decision.verdict.action, decision.source, config.mode));
         if let Some(reason) = decision.reason {
             self.counters.add(match decision.refuses(config.mode) {

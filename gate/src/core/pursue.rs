@@ -56,6 +56,10 @@ impl Gate {
         for at in 0..pursuit.targets.len() {
             self.look_into(&mut pursuit, at, proxy, effects);
         }
+        if self.station.pursuits.len() >= usize::try_from(alert::KEPT).unwrap_or(usize::MAX) {
+            // Nobody remembers that event any more.
+            self.station.pursuits.remove(0);
+        }
         self.station.pursuits.push(pursuit);
         self.go_on(proxy, effects);
     }
@@ -66,7 +70,7 @@ impl Gate {
             return;
         }
         let mut pursuits = std::mem::take(&mut self.station.pursuits);
-        for pursuit in &mut pursuits {
+        for pursuit in pursuits.iter_mut().filter(|pursuit| pursuit.untold || pursuit.part.done.is_none()) {
             for at in 0..pursuit.targets.len() {
                 if pursuit.part.found.get(at).is_some_and(|found| found.state == State::Waiting) {
                     self.check(pursuit, at, State::LookedUp, proxy, effects);

@@ -118,7 +118,6 @@ fn an_event_looks_back_on_all_workers_and_only_where_its_source_went() {
         connect(&mut fleet, (number as usize + 1) % 4, LAPTOP, peer(number), None);
     }
     connect(&mut fleet, 2, OTHER, peer(30), None);
-    connect(&mut fleet, 2, LAPTOP, ip("10.9.9.9"), None);
     let (open, untouched) = (Some(1000), Some(1001));
     connect(&mut fleet, 1, OTHER, peer(10), open);
     connect(&mut fleet, 1, OTHER, peer(31), untouched);
@@ -284,6 +283,23 @@ fn a_lookup_on_demand_reaches_what_every_worker_remembers() {
     assert_eq!((&shown["findings"], &shown["verdicts"][0]["verdict"]), (&json!(["c2"]), &json!("deny")), "{shown:#}");
     let (status, problem) = call(&mut fleet, 0, "POST", "/v1/peers/10.0.0.1/lookup", Value::Null);
     assert_eq!((status, &problem["errors"][0]["code"]), (422, &json!("not_public")));
+}
+
+#[test]
+fn invariant_6_a_flood_of_events_leaves_a_worker_with_those_that_are_remembered() {
+    let mut fleet = fleet(1, "");
+    connect(&mut fleet, 0, LAPTOP, peer(1), None);
+    for _ in 0..100 {
+        assert_eq!(call(&mut fleet, 0, "POST", "/v1/events", json!({"type": "other"})).0, 202);
+        let (proxy, mut effects) = (Proxy { now: fleet.now, store: &fleet.store }, Effects::default());
+        fleet.gates[0].tend_control(0, true, proxy, &mut effects);
+    }
+    assert_eq!(fleet.gates[0].station.pursuits.len(), 32);
+    step(&mut fleet, 1_000);
+    let (_, events) = call(&mut fleet, 0, "GET", "/v1/events", Value::Null);
+    let states: BTreeSet<_> =
+        events["events"].as_array().unwrap().iter().map(|event| event["state"].as_str()).collect();
+    assert_eq!((states, fleet.calls.len()), (BTreeSet::from([Some("done")]), 1));
 }
 
 #[test]
