@@ -1,21 +1,10 @@
 // The gate before an origin, end to end, in every runtime: verdicts, and who the peer is.
 import assert from "node:assert/strict";
-import test from "node:test";
-import { configuration, peer, Rig, RUNTIMES } from "./rig.mjs";
+import { configuration, everywhere, peer, Rig } from "./rig.mjs";
 
 const TOR_TAG = "verdict=tag, score=60, findings=(tor proxy), source=";
 
-for (const runtime of RUNTIMES) {
-  /** A test in a rig of its own. */
-  const scenario = (name, config, options, run) =>
-    test(`${runtime}: ${name}`, async () => {
-      const rig = await Rig.start(runtime, configuration(config), options);
-      try {
-        await run(rig);
-      } finally {
-        await rig.stop();
-      }
-    });
+everywhere((runtime, scenario) => {
 
   scenario("clean, Tor and scanner pass with their tag, and the second request costs nothing", {}, {}, async (rig) => {
     for (const [from, tag] of [
@@ -181,4 +170,4 @@ for (const runtime of RUNTIMES) {
     await rig.fake.release();
     assert.equal((await reply).origin.bytes, body.length);
   });
-}
+});

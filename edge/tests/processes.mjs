@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { connect } from "node:net";
 
 /** How long anything may take before a test gives up. */
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 /** Waits until `what` gives something; tries again after each pause. */
 export async function eventually(what) {
@@ -19,6 +19,11 @@ export async function eventually(what) {
   }
 }
 
+/** Programs that run. None of them outlives the tests, also when those are broken off. */
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 export class Program {
   #child;
   #ended;
@@ -28,7 +33,9 @@ export class Program {
   /** Starts a program. What it writes to its standard output and error, and to descriptor 3, becomes `lines`. */
   constructor(command, args, options = {}) {
     this.#child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+    running.add(this.#child);
     this.#ended = new Promise((resolve) => this.#child.once("close", resolve));
+    this.#ended.then(() => running.delete(this.#child));
     for (const stream of this.#child.stdio.slice(1)) {
       createInterface({ input: stream }).on("line", (line) => {
         this.lines.push(line);

@@ -4,13 +4,36 @@ import { readFileSync, readdirSync, writeFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { describe, test } from "node:test";
 import { eventually, Program } from "./processes.mjs";
-import { DENO, WORKERD } from "./tools.mjs";
+import { BUN, DENO, WORKERD } from "./tools.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE = join(HERE, "../portcullis");
 
-export const RUNTIMES = ["workerd", "deno", "node"];
+export const RUNTIMES = ["workerd", "deno", "node", "bun"];
+
+/** Rigs at a time: most of what a test does is waiting. */
+const CONCURRENCY = 6;
+
+/** Tests in every runtime. `define` gets the runtime, and a function that defines a test in a rig of its own; all have `common`
+    in their configuration. */
+export const everywhere = (define, common = {}) =>
+  describe("in every runtime", { concurrency: CONCURRENCY }, () => {
+    for (const runtime of RUNTIMES) {
+      define(runtime, (name, config, options, run) =>
+        test(`${runtime}: ${name}`, async () => {
+          const rig = await Rig.start(runtime, configuration({ ...common, ...config }), options);
+          try {
+            await run(rig);
+          } finally {
+            await rig.stop();
+          }
+        }),
+      );
+    }
+  });
+
 export const PEER = "cf-connecting-ip";
 export const peer = { CLEAN: "192.0.2.10", TOR: "192.0.2.20", SCANNER: "192.0.2.30", C2: "192.0.2.40", CRITICAL: "192.0.2.50" };
 
@@ -83,24 +106,33 @@ export class Rig {
   seen = [];
 
   /** `memories` says whether it has a key-value store, and `store` may be that of another rig. */
-  static async start(runtime, config, { fake, concurrency = 1, memories = false, store = new Map(), env = {} } = {}) {
+  static async start(runtime, config, options = {}) {
     const rig = new Rig();
-    rig.fake = fake ?? (await Fake.start("--concurrency", `${concurrency}`));
-    rig.ownsFake = !fake;
-    rig.store = store;
-    rig.origin = await origin(rig.seen);
-    rig.memory = await listen(memory(store));
+    try {
+      await rig.#start(runtime, config, options);
+      return rig;
+    } catch (problem) {
+      await rig.stop();
+      throw problem;
+    }
+  }
+
+  async #start(runtime, config, { fake, concurrency = 1, memories = false, store = new Map(), env = {} }) {
+    this.fake = fake ?? (await Fake.start("--concurrency", `${concurrency}`));
+    this.ownsFake = !fake;
+    this.store = store;
+    this.origin = await origin(this.seen);
+    this.memory = await listen(memory(store));
     const setup = {
       config,
       memories,
       env: { CRIMINALIP_API_KEY: "stand-in-key", ...env },
-      fake: rig.fake.address,
-      origin: `http://127.0.0.1:${rig.origin.port}`,
-      memory: `http://127.0.0.1:${rig.memory.port}`,
+      fake: this.fake.address,
+      origin: `http://127.0.0.1:${this.origin.port}`,
+      memory: `http://127.0.0.1:${this.memory.port}`,
     };
-    rig.program = await START[runtime](setup);
-    rig.port = await rig.program.line((line) => line.match(/"port":\s*(\d+)/)?.[1]);
-    return rig;
+    this.program = await START[runtime](setup);
+    this.port = await this.program.line((line) => line.match(/"port":\s*(\d+)/)?.[1]);
   }
 
   /** Sends a request of this peer; gives status, headers, text, and what the origin saw where it was reached. */
@@ -132,8 +164,8 @@ export class Rig {
     await this.program?.stop();
     if (this.ownsFake) await this.fake.stop();
     for (const server of [this.origin, this.memory]) {
-      server.closeAllConnections();
-      server.close();
+      server?.closeAllConnections();
+      server?.close();
     }
   }
 }
@@ -165,6 +197,7 @@ const program = (name) => join(HERE, "programs", name);
 
 const START = {
   deno: (setup) => new Program(DENO, ["run", "--quiet", "--allow-net", program("guarded.deno.mjs"), JSON.stringify(setup)]),
+  bun: (setup) => new Program(BUN, [program("guarded.node.mjs"), JSON.stringify(setup)]),
   node: (setup) => new Program(process.execPath, [program("guarded.node.mjs"), JSON.stringify(setup)]),
   workerd: (setup) => workerd("guarded.workerd.mjs", setup),
 };

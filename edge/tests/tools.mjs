@@ -7,7 +7,10 @@ import { fileURLToPath } from "node:url";
 const TOOLS = join(dirname(fileURLToPath(import.meta.url)), "../tools");
 
 /** The package for this machine is the only one that is installed. */
-const [forThisMachine] = readdirSync(join(TOOLS, "node_modules/@deno"));
+const forThisMachine = (scope) => join(TOOLS, "node_modules", scope, readdirSync(join(TOOLS, "node_modules", scope))[0]);
 
-export const DENO = join(TOOLS, "node_modules/@deno", forThisMachine, process.platform === "win32" ? "deno.exe" : "deno");
+const SUFFIX = process.platform === "win32" ? ".exe" : "";
+
+export const DENO = join(forThisMachine("@deno"), `deno${SUFFIX}`);
+export const BUN = join(forThisMachine("@oven"), `bin/bun${SUFFIX}`);
 export const WORKERD = createRequire(join(TOOLS, "package.json"))("workerd").default;

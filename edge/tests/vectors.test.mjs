@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { disagreements } from "./vectors.mjs";
 import { Program } from "./processes.mjs";
 import { listen, workerd } from "./rig.mjs";
-import { DENO } from "./tools.mjs";
+import { BUN, DENO } from "./tools.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE = join(HERE, "../portcullis");
@@ -50,6 +50,12 @@ for (const [entry, from] of [
     assert.equal(await program.ended(), 0);
   });
 }
+
+test("the vectors hold in Bun", async () => {
+  const program = new Program(BUN, [join(HERE, "programs/vectors.bun.mjs"), address], { cwd: HERE });
+  assert.deepEqual(JSON.parse(await program.line((line) => line.match(/^disagreements: (.*)$/)?.[1])), []);
+  assert.equal(await program.ended(), 0);
+});
 
 test("the vectors hold in workerd", async () => {
   const program = workerd("vectors.workerd.mjs", {}, [["vectors.mjs", join(HERE, "vectors.mjs"), "esModule"]]);

@@ -1,23 +1,13 @@
 // Requests that wait for a verdict, in every runtime: all of them end, and one lookup serves them all. What is learned is
 // kept where it outlives the isolate.
 import assert from "node:assert/strict";
-import test from "node:test";
 import { eventually } from "./processes.mjs";
-import { configuration, peer, Rig, RUNTIMES } from "./rig.mjs";
+import { configuration, everywhere, peer, Rig } from "./rig.mjs";
 
 const TOR_TAG = "verdict=tag, score=60, findings=(tor proxy), source=";
 const DAY = 86_400;
 
-for (const runtime of RUNTIMES) {
-  const scenario = (name, config, options, run) =>
-    test(`${runtime}: ${name}`, async () => {
-      const rig = await Rig.start(runtime, configuration(config), options);
-      try {
-        await run(rig);
-      } finally {
-        await rig.stop();
-      }
-    });
+everywhere((runtime, scenario) => {
   const many = (count, what) => Promise.all(Array.from({ length: count }, (_, at) => what(at)));
 
   const patient = { first_look: { hold: "20s" } };
@@ -113,4 +103,4 @@ for (const runtime of RUNTIMES) {
     }
     assert.equal((await rig.fake.calls()).length, 2);
   });
-}
+});

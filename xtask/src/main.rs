@@ -39,9 +39,12 @@ enum Task {
     Build,
     /// Build the package for JavaScript runtimes and put it into target/edge/portcullis.
     Edge {
-        /// Test it in Node, Deno and workerd as well: some minutes, on a machine that does nothing else.
+        /// Test it in Node, Deno, Bun and workerd as well.
         #[arg(long)]
         test: bool,
+        /// Measure it in Node beside the same in plain JavaScript: docs/edge.md.
+        #[arg(long)]
+        bench: bool,
     },
     /// Start an Envoy with the module and send it traffic from peers of every kind.
     Demo {
@@ -86,7 +89,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Build => module::build().map(drop),
-        Task::Edge { test } => edge::build().and_then(|_| if test { edge::test() } else { Ok(()) }),
+        Task::Edge { test, bench } => edge::build_and(test, bench),
         Task::Demo { serve } => demo::run(serve),
         Task::Test { fast } => test::run(fast),
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),

@@ -67,6 +67,8 @@ pub(crate) fn run(fast: bool) -> Result<()> {
         let envoy = steps.run("envoy", "`--fast` leaves out what needs an Envoy", envoy::find)?;
         steps.run("consumers of exports", "`--fast` leaves them out", || exports(&envoy))?;
         steps.run("end to end", "", || end_to_end(&envoy, &module))?;
+        steps
+            .run("JavaScript runtimes", "`cargo xtask edge --test` runs this alone", || edge::build_and(true, false))?;
     }
     steps.run("fuzz", fuzz::HINT, || fuzz::targets(FUZZ_SECONDS))?;
     if succeeds(&mut cargo(["deny", "--version"])) {

@@ -9,8 +9,8 @@ use super::copy;
 use crate::command::{cargo, program, run};
 use crate::{npm, workspace};
 
-/// Checks the types, and runs the tests in Node, Deno and workerd against the stand-in for Criminal IP. The package must
-/// be built.
+/// Checks the types, and runs the tests in Node, Deno, Bun and workerd against the stand-in for Criminal IP. The package
+/// must be built.
 pub(crate) fn run_all() -> Result<()> {
     let tools = npm::RUNTIMES.install()?;
     run(&mut cargo(["build", "--package", "host-test", "--bin", "fake-criminalip"]))?;
@@ -24,10 +24,20 @@ pub(crate) fn run_all() -> Result<()> {
     link(&place)?;
     run(tools.program("tsc").args(["--project", "tsconfig.json"]).current_dir(&tests))?;
     let mut node = program("node");
-    node.args(["--test", "--test-reporter=spec"]).args(test_files(&tests)?).current_dir(&tests);
+    node.args(["--test", "--test-reporter=spec", "--test-concurrency=2"]);
+    node.args(test_files(&tests)?).current_dir(&tests);
     node.env("FAKE_CRIMINALIP", workspace::target_directory().join("debug/fake-criminalip"));
     // A test spends no credits.
     run(node.env("EVALUATOR", workspace::root().join("evaluator")).env_remove("CRIMINALIP_API_KEY"))
+}
+
+/// Measures the package in Node. It must be built.
+pub(crate) fn bench() -> Result<()> {
+    let (source, place) = (workspace::root().join("edge/bench"), workspace::root().join("target/edge"));
+    copy(&source, &place.join("bench"))?;
+    link(&place)?;
+    let mut node = program("node");
+    run(node.arg(place.join("bench/speed.mjs")).env("EVALUATOR", workspace::root().join("evaluator")))
 }
 
 /// Lets the tests find the package by its name, as its users do.
