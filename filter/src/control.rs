@@ -35,7 +35,12 @@ pub(crate) struct Control {
 impl HttpContext for Control {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
         let Some(access) = &self.site.config.control else { return Action::Pause };
-        match head().admit(access, &self.caller(access)) {
+        let head = head();
+        if let Some(page) = head.page() {
+            send(&page);
+            return Action::Pause;
+        }
+        match head.admit(access, &self.caller(access)) {
             Err(reply) => send(&reply),
             Ok(call) if call.takes_body() && !end => {
                 let awaited = worker::with(|worker| {

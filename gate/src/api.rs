@@ -11,6 +11,7 @@ mod reply;
 mod status;
 #[cfg(test)]
 mod tests;
+mod workbench;
 mod writer;
 
 pub use access::{Caller, Credential, SHORTEST_TOKEN};

@@ -1,5 +1,6 @@
 //! Everything that an end-to-end test needs, started together: the stand-in, an upstream, and Envoy with the filter.
 
+mod answers;
 mod control;
 pub mod shipped;
 

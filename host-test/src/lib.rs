@@ -13,6 +13,7 @@
 )]
 
 pub mod bench;
+pub mod browser;
 pub mod client;
 pub mod command;
 pub mod dns;

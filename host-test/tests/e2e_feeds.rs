@@ -38,20 +38,6 @@ fn lab(server: &FeedServer, feeds: &[Value]) -> Builder {
     Lab::with(json!({"lists": {"feeds": feeds}})).cluster("feeds", server.address())
 }
 
-async fn status(lab: &Lab, peer: IpAddr) -> Result<u16> {
-    Ok(lab.ask(peer).send().await?.status.as_u16())
-}
-
-/// Waits until a request of this peer is answered so.
-async fn wait_for_status(lab: &Lab, peer: IpAddr, expected: u16) -> Result<()> {
-    eventually(async || {
-        let status = status(lab, peer).await?;
-        ensure!(status == expected, "{peer} gets {status}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn feeds_of_every_format_are_fetched_once_for_all_workers_and_decide() -> Result<()> {
     let server = FeedServer::start()?;
@@ -123,7 +109,7 @@ async fn a_feed_that_turns_into_an_error_page_or_an_empty_file_changes_nothing()
     let good: String = (0..200).fold("11.1.1.1\n".to_owned(), |text, n| text + &format!("11.2.{n}.0/24\n"));
     server.put("/list", Page { etag: Some("\"v1\"".into()), ..Page::of(good.clone()) });
     let lab = lab(&server, &[with(feed("/list", "deny"), json!({"every": "1s"}))]).start().await?;
-    wait_for_status(&lab, IN_PLAIN, 403).await?;
+    lab.wait_for_status(IN_PLAIN, 403).await?;
     let page = "<html><body><h1>Sorry</h1>\n<p>We are down for maintenance.</p>\n</body></html>\n";
     for (page, outcome) in [
         (Page::of(page), "malformed"),
@@ -142,7 +128,7 @@ async fn a_feed_that_turns_into_an_error_page_or_an_empty_file_changes_nothing()
             Ok(())
         })
         .await?;
-        assert_eq!(status(&lab, IN_PLAIN).await?, 403, "{outcome}");
+        assert_eq!(lab.status(IN_PLAIN).await?, 403, "{outcome}");
         // Before it can be said twice.
         server.put("/list", Page { etag: Some("\"v1\"".into()), ..Page::of(good.clone()) });
     }
@@ -163,10 +149,10 @@ async fn a_feed_cannot_lock_private_peers_out() -> Result<()> {
     let server = FeedServer::start()?;
     server.put("/list", Page::of("0.0.0.0/0\n::/0\n10.0.0.0/8\n192.0.0.0/8\n11.1.1.1\nlocalhost\n"));
     let lab = lab(&server, &[feed("/list", "deny")]).start().await?;
-    wait_for_status(&lab, IN_PLAIN, 403).await?;
+    lab.wait_for_status(IN_PLAIN, 403).await?;
     let private: [IpAddr; 3] = [[10, 1, 1, 1].into(), [192, 168, 1, 1].into(), [127, 0, 0, 1].into()];
     for peer in private {
-        assert_eq!(status(&lab, peer).await?, 200, "{peer}");
+        assert_eq!(lab.status(peer).await?, 200, "{peer}");
     }
     for (reason, count) in [("too_broad", 2), ("not_public", 1), ("malformed", 1)] {
         lab.wait_for_metric(&format!("criminalip_feed_refused_total;reason={reason}"), count).await?;
@@ -182,10 +168,10 @@ async fn lists_decide_before_feeds() -> Result<()> {
     let lists =
         json!({"feeds": [feed("/list", "deny")], "allow": [{"cidr": "11.1.1.2"}], "deny": [{"cidr": "11.1.1.3"}]});
     let lab = Lab::with(json!({"lists": lists})).cluster("feeds", server.address()).start().await?;
-    wait_for_status(&lab, IN_PLAIN, 403).await?;
-    assert_eq!(status(&lab, [11, 1, 1, 2].into()).await?, 200);
+    lab.wait_for_status(IN_PLAIN, 403).await?;
+    assert_eq!(lab.status([11, 1, 1, 2].into()).await?, 200);
     let denied = IpAddr::from([11, 1, 1, 3]);
-    assert_eq!(status(&lab, denied).await?, 403);
+    assert_eq!(lab.status(denied).await?, 403);
     assert_eq!(lab.wait_for_decision(denied).await?["rule"], "deny list");
     Ok(())
 }
@@ -196,14 +182,14 @@ async fn a_copy_outlives_the_configuration_that_fetched_it() -> Result<()> {
     server.put("/list", Page::of("11.1.1.1\n"));
     let changes = json!({"lists": {"feeds": [feed("/list", "deny")]}});
     let mut lab = Lab::with(changes.clone()).cluster("feeds", server.address()).following().start().await?;
-    wait_for_status(&lab, IN_PLAIN, 403).await?;
+    lab.wait_for_status(IN_PLAIN, 403).await?;
     server.put("/list", Page { status: 500, ..Page::of("") });
     lab.update(plugin(with(changes, json!({"deny": {"status": 451}}))).to_string())?;
     lab.envoy.wait_for_stat("listener_manager.lds.update_success", 2).await?;
     lab.refresh().await?;
     // Never anything between the two.
     eventually(async || {
-        let status = status(&lab, IN_PLAIN).await?;
+        let status = lab.status(IN_PLAIN).await?;
         assert!([403, 451].contains(&status), "{status}");
         ensure!(status == 451);
         Ok(())

@@ -23,18 +23,28 @@ const VALIDATORS: [&str; 2] = ["stix2-validator==3.2.0", "botocore==1.44.5"];
 pub(crate) fn install() -> Result<bool> {
     let missing: Vec<&str> =
         SYSTEM.iter().filter(|(_, program)| !is_there(program)).map(|(package, _)| *package).collect();
-    let mut complete = true;
-    if !missing.is_empty() {
-        if envoy::on_path("apt-get").is_some() && output(program("id").arg("-u"))? == "0" {
-            run(program("apt-get").args(["update", "--quiet"]))?;
-            run(program("apt-get").args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(&missing))?;
-        } else {
-            println!("   note: {} are not installed; what is for them is not shown to them", missing.join(", "));
-            complete = false;
-        }
+    let complete = install_packages(&missing)?;
+    if !complete {
+        println!("   note: {} are not installed; what is for them is not shown to them", missing.join(", "));
     }
     validators()?;
     Ok(complete)
+}
+
+/// Installs packages of Debian's or Ubuntu's, where that can be done here. Returns whether they are there now.
+///
+/// # Errors
+/// When they can be installed, but that failed.
+pub(crate) fn install_packages(missing: &[&str]) -> Result<bool> {
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    let can_install = envoy::on_path("apt-get").is_some() && output(program("id").arg("-u"))? == "0";
+    if can_install {
+        run(program("apt-get").args(["update", "--quiet"]))?;
+        run(program("apt-get").args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(missing))?;
+    }
+    Ok(can_install)
 }
 
 fn is_there(name: &str) -> bool {

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "this program runs outside the proxy")]
 
 mod bench;
+mod chromium;
 mod command;
 mod consumers;
 mod demo;

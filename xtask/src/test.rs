@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::step::Steps;
-use crate::{consumers, edge, envoy, fuzz, module, toolchain};
+use crate::{chromium, consumers, edge, envoy, fuzz, module, toolchain};
 
 /// How long each fuzz target runs here.
 const FUZZ_SECONDS: u32 = 10;
@@ -66,7 +66,8 @@ pub(crate) fn run(fast: bool) -> Result<()> {
     } else {
         let envoy = steps.run("envoy", "`--fast` leaves out what needs an Envoy", envoy::find)?;
         steps.run("consumers of exports", "`--fast` leaves them out", || exports(&envoy))?;
-        steps.run("end to end", "", || end_to_end(&envoy, &module))?;
+        let browser = steps.run("chromium", "`--fast` leaves out what needs a browser", chromium::find)?;
+        steps.run("end to end", "", || end_to_end(&envoy, &module, browser))?;
         steps
             .run("JavaScript runtimes", "`cargo xtask edge --test` runs this alone", || edge::build_and(true, false))?;
     }
@@ -118,12 +119,12 @@ fn simulation(module: &Path) -> Result<()> {
     run_command(cargo(["test", "--package", "host-test", "--test", "sim_*"]).env("PORTCULLIS_WASM", module))
 }
 
-/// In a real Envoy, the demo included. Never with the real API: a test spends no credits.
-fn end_to_end(envoy: &Path, module: &Path) -> Result<()> {
-    run_command(
-        cargo(["test", "--package", "host-test", "--test", "e2e_*"])
-            .env("ENVOY", envoy)
-            .env("PORTCULLIS_WASM", module)
-            .env_remove("CRIMINALIP_API_KEY"),
-    )
+/// In a real Envoy, the demo included, and the page in a real browser where there is one. Never with the real API: a test
+/// spends no credits.
+fn end_to_end(envoy: &Path, module: &Path, browser: bool) -> Result<()> {
+    let mut test = cargo(["test", "--package", "host-test", "--test", "e2e_*"]);
+    if browser {
+        test.env("PORTCULLIS_BROWSER", "there");
+    }
+    run_command(test.env("ENVOY", envoy).env("PORTCULLIS_WASM", module).env_remove("CRIMINALIP_API_KEY"))
 }

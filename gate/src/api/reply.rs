@@ -48,7 +48,7 @@ impl Reply {
     }
 }
 
-fn no_store() -> (&'static str, String) {
+pub(super) fn no_store() -> (&'static str, String) {
     ("cache-control", "no-store".into())
 }
 

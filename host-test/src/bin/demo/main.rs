@@ -87,6 +87,7 @@ async fn show(arguments: &Arguments) -> Result<(Stage, bool)> {
         demo::TOKEN,
         stage.control
     );
+    println!("The same as a page, where this token signs in: http://{}/", stage.control);
     let mut mistakes: Vec<_> = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| row.mistake(outcome)).collect();
     mistakes.extend(event.mistake(key.is_none()));
     for mistake in &mistakes {
