@@ -3,14 +3,13 @@
 
 use anyhow::Result;
 use host_test::{
-    client::{Http2, Reply},
+    client::{Ask, Http2, Reply},
     envoy::config::Place,
     fake::peer,
     lab::{Lab, MAIN},
     tcp::{Client, Server},
 };
 use serde_json::json;
-use std::net::IpAddr;
 
 /// The calls in these lines of Envoy's log, in their order: those into the VM with `>`, those out of it with `<`. The memory
 /// that Envoy asks for to hand a value over is part of the call that gets it, and a tick is no part of a request: they are
@@ -35,10 +34,10 @@ fn calls(log: &[String]) -> Vec<String> {
 }
 
 /// The calls for one request of a peer that is known, from its beginning to the end of its context.
-async fn calls_for(lab: &Lab, peer: IpAddr) -> Result<(Reply, Vec<String>)> {
+async fn calls_for(lab: &Lab, ask: Ask) -> Result<(Reply, Vec<String>)> {
     let from = lab.envoy.log().len();
     lab.envoy.set_log_level("wasm", "trace").await?;
-    let reply = lab.ask(peer).send().await?;
+    let reply = ask.send().await?;
     Ok((reply, calls_of_a_context(lab, from).await?))
 }
 
@@ -75,7 +74,7 @@ async fn selection_costs_a_warm_request_nothing_and_a_policy_of_its_route_one_ca
         changes["log"] = json!("none");
         let lab = Lab::with(changes.clone()).route(own.clone()).answering().start().await?;
         lab.ask(peer::CLEAN).send().await?;
-        let (reply, calls) = calls_for(&lab, peer::CLEAN).await?;
+        let (reply, calls) = calls_for(&lab, lab.ask(peer::CLEAN)).await?;
         assert_eq!(reply.status.as_u16(), 200);
         let own: Vec<_> = calls.iter().filter(|call| call.starts_with('<')).map(String::as_str).collect();
         let usual = ["< get_property", "< set_property", "< replace_header_map_value"];
@@ -104,13 +103,32 @@ async fn a_warm_request_costs_these_calls_and_no_others() -> Result<()> {
         (peer::C2, 403, "deny", &refused[..]),
     ] {
         lab.ask(peer).send().await?;
-        let (reply, calls) = calls_for(&lab, peer).await?;
+        let (reply, calls) = calls_for(&lab, lab.ask(peer)).await?;
         assert_eq!(reply.status.as_u16(), status, "{decision}");
         if status == 200 {
             let tag = reply.header("x-seen").unwrap_or_default();
             assert!(tag.starts_with(&format!("verdict={decision}")) && tag.ends_with("source=cache"), "{tag}");
         }
         assert_eq!(calls, [&before[..], inside, &after[..]].concat(), "{decision}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_journal_costs_a_warm_request_no_call_but_for_the_client_of_one_that_leaves() -> Result<()> {
+    for (direction, more) in [("ingress", &[][..]), ("egress", &["< get_property"])] {
+        let changes = json!({"direction": direction, "journal": {"entries": 100}, "log": "none"});
+        let lab = Lab::with(changes).answering().start().await?;
+        let ask = || match direction {
+            "egress" => lab.ask([10, 20, 0, 7].into()).toward((peer::CLEAN, 443).into()),
+            _ => lab.ask(peer::CLEAN),
+        };
+        ask().send().await?;
+        let (reply, calls) = calls_for(&lab, ask()).await?;
+        assert_eq!(reply.status.as_u16(), 200);
+        let own: Vec<_> = calls.iter().filter(|call| call.starts_with('<')).map(String::as_str).collect();
+        let usual = ["< set_property", "< replace_header_map_value"];
+        assert_eq!(own, [&["< get_property"], more, &usual].concat(), "{direction}");
     }
     Ok(())
 }

@@ -115,7 +115,7 @@ fn a_journal_costs_a_warm_request_of_a_client_no_host_call_and_no_memory() {
 }
 
 /// What writing a request down may cost in fuel.
-const JOURNAL: u64 = 2_500;
+const JOURNAL: u64 = 800;
 
 /// Bodies are a control listener's business; every other request pays for being asked, and for nothing else.
 #[test]
