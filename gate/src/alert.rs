@@ -241,6 +241,17 @@ pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -
     workers.any(|(place, worker)| is_there(*worker) && settled(place).is_none())
 }
 
+/// Takes it on to tell of the end of this event, which nobody else does then.
+pub(crate) fn take_end(store: &dyn Store, number: u32) -> bool {
+    let key = ["portcullis/alert/1/", &(number % KEPT).to_string(), "/told"].concat();
+    let told = number.to_le_bytes();
+    store::change(store, &key, |value| match value == Some(&told[..]) {
+        true => (None, false),
+        false => (Some(told.to_vec()), true),
+    })
+    .unwrap_or(false)
+}
+
 /// The latest moment of a second.
 pub(crate) fn end_of(time: Timestamp) -> Moment {
     Moment::from_millis(Moment::from(time).millis().saturating_add(999))

@@ -15,6 +15,7 @@ mod workbench;
 mod writer;
 
 pub use access::{Caller, Credential, SHORTEST_TOKEN};
+pub(crate) use events::ended;
 pub use reply::Reply;
 
 use crate::{Control, Effects, Gate, Proxy};

@@ -14,7 +14,8 @@ pub use signature::{WebhookSecret, sign_webhook};
 use crate::metrics::Counters;
 use crate::{Counter, Effects, Moment, Notify, RootId, Subject};
 use evaluator::{Assessment, Class, Direction};
-use message::Notice;
+use message::PeerNotice;
+pub(crate) use message::{Ended, Notice};
 use outbox::Outbox;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -199,12 +200,15 @@ impl Notices {
                 is_bad(learned) && !before.is_some_and(is_bad)
             });
             if let Some(Joined { direction, .. }) = news {
-                let notice = Notice { subject: subject.clone(), direction: *direction, learned: *learned };
-                if outbox.add(notice, around.now) {
-                    around.counters.add(Counter::Notification(Fate::Overflow));
-                }
+                let peer = PeerNotice { subject: subject.clone(), direction: *direction, learned: *learned };
+                outbox.add(Notice::Peer(peer), around.now, around.counters);
             }
         }
+    }
+
+    /// Has everybody told.
+    pub(crate) fn tell(&mut self, notice: &Notice, now: Moment, counters: &mut Counters) {
+        self.outboxes.iter_mut().for_each(|outbox| outbox.add(notice.clone(), now, counters));
     }
 
     /// The message that this root is to send now, if there is one.

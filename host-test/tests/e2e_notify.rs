@@ -235,3 +235,32 @@ async fn the_self_test_proves_the_way_to_the_webhook() -> Result<()> {
     assert_eq!(lab.fake.calls().len(), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn the_end_of_a_security_event_is_told_once_for_all_workers() -> Result<()> {
+    let receiver = receiver(200)?;
+    let changes = json!({"notify": notify("/hook"), "journal": {"entries": 1024}});
+    let lab = lab(&receiver, changes).control().workers(3).start().await?;
+    lab.wait_for_workers(3).await?;
+    for peer in [peer::TOR, peer::ATTACK, peer::CLEAN].repeat(10) {
+        lab.ask(peer).send().await?;
+    }
+    let id = lab.hand_in(json!({"type": "other", "note": "a \"quoted\" note"})).await?;
+    let mut event = lab.wait_until_done(&id).await?;
+    lab.wait_for_metric("criminalip_notifications_total;outcome=delivered", 1).await?;
+    let messages = receiver.fetched("/hook");
+    let body: Value = serde_json::from_slice(&messages.last().context("no message")?.body)?;
+    let mut told = body["notifications"][0].clone();
+    assert_eq!(told["event"], "event");
+    // Otherwise it is what the control listener says, but for the destinations.
+    for (of, key) in [(&mut told, "event"), (&mut event, "found")] {
+        of.as_object_mut().context("an object")?.remove(key);
+    }
+    assert_eq!(told, event);
+    // A second event is another.
+    let second = lab.hand_in(json!({"type": "other"})).await?;
+    lab.wait_until_done(&second).await?;
+    lab.wait_for_metric("criminalip_notifications_total;outcome=delivered", 2).await?;
+    assert_eq!(receiver.fetched("/hook").len(), 2);
+    Ok(())
+}

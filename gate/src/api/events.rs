@@ -9,7 +9,9 @@ use crate::audit::What;
 use crate::config::read_new_alert;
 use crate::core::audit;
 use crate::crew::{self, Pulse};
+use crate::notify::Ended;
 use crate::{Effects, Gate, Moment, Proxy};
+use evaluator::Timestamp;
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::collections::BTreeMap;
@@ -127,6 +129,22 @@ impl Gate {
 
 fn name(alert: &Alert) -> String {
     format!("{:016x}", alert.id)
+}
+
+/// What is told of an event that ended.
+pub(crate) fn ended(alert: &Alert, parts: &[Option<Part>], at: Timestamp) -> Ended {
+    let mut writer = Writer::default();
+    writer.open('{');
+    writer.text("event", "event");
+    write(&mut writer, alert, false, parts);
+    writer.close('}');
+    let (found, source) = (merged(parts), source(alert));
+    let denied = found.iter().filter(|found| found.denied_by.is_some()).count();
+    let source = source.map_or(String::new(), |net| [" of ", &net.to_string()].concat());
+    let (found, denied) = (found.len().to_string(), denied.to_string());
+    let words =
+        ["Event ", alert.kind.name(), &source, " ended: ", &found, " destinations, ", &denied, " denied"].concat();
+    Ended { id: name(alert), words, json: writer.into_text(), at }
 }
 
 fn source(alert: &Alert) -> Option<IpNet> {

@@ -2,9 +2,11 @@
 
 use super::Gate;
 use super::outside::worth;
+use crate::alert::{self, Alert};
 use crate::cache::Fact;
-use crate::notify::Surroundings;
+use crate::notify::{Notice, Surroundings};
 use crate::{Config, Delivery, DeliveryId, Effects, Moment, Proxy, Receipt, RootId, Site, Subject};
+use crate::{api, crew};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 use std::time::Duration;
@@ -67,6 +69,19 @@ impl Gate {
         };
         let mut around = Surroundings { now: proxy.now, random: 0, counters: &mut self.counters, effects };
         self.notices.learn(subject, assessment, before.as_ref(), &mut around);
+    }
+
+    /// Has webhooks told of an event if this worker was the last to settle its part.
+    pub(super) fn notify_of_end(&mut self, alert: &Alert, proxy: Proxy<'_>) {
+        let Proxy { store, now } = proxy;
+        if !self.notices.is_wanted()
+            || alert::is_running(store, alert, &crew::members(store, now))
+            || !alert::take_end(store, alert.number)
+        {
+            return;
+        }
+        let ended = api::ended(alert, &alert::parts(store, alert), now.timestamp());
+        self.notices.tell(&Notice::Ended(ended), now, &mut self.counters);
     }
 
     /// A number that tells outsiders nothing of this worker's own.

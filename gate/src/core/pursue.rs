@@ -77,12 +77,16 @@ impl Gate {
                 }
             }
             let waits = pursuit.part.found.iter().any(|found| found.state == State::Waiting);
-            if !waits && pursuit.part.done.is_none() {
+            let ends = !waits && pursuit.part.done.is_none();
+            if ends {
                 pursuit.part.done = Some(proxy.now);
                 pursuit.untold = true;
             }
             if std::mem::take(&mut pursuit.untold) {
                 alert::write_part(proxy.store, pursuit.place, &pursuit.part);
+            }
+            if ends {
+                self.notify_of_end(&pursuit.alert, proxy);
             }
         }
         pursuits

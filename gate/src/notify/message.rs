@@ -7,12 +7,44 @@ use crate::{NotifyFormat, Subject};
 use evaluator::{Assessment, Direction, Finding, Timestamp, report_link};
 use std::net::IpAddr;
 
-/// One thing to tell: something bad was learned about a peer.
+/// One thing to tell.
 #[derive(Clone, Debug)]
-pub(super) struct Notice {
+pub(crate) enum Notice {
+    /// Something bad was learned about a peer.
+    Peer(PeerNotice),
+    /// A security event ended.
+    Ended(Ended),
+}
+
+/// Something bad that was learned about a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerNotice {
     pub(super) subject: Subject,
     pub(super) direction: Direction,
     pub(super) learned: Assessment,
+}
+
+/// The end of a security event.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// What outsiders call the event.
+    pub(crate) id: String,
+    /// What came of it, in words that need no escaping.
+    pub(crate) words: String,
+    /// The same as JSON.
+    pub(crate) json: String,
+    /// When it ended.
+    pub(crate) at: Timestamp,
+}
+
+impl Notice {
+    /// What is told, in words.
+    fn words(&self) -> String {
+        match self {
+            Notice::Peer(peer) => [peer.name(), peer.words()].concat(),
+            Notice::Ended(event) => event.words.clone(),
+        }
+    }
 }
 
 /// The name of a message, made of a random number.
@@ -27,7 +59,7 @@ pub(super) fn name(random: u64) -> Box<str> {
 /// The text of a message. `dropped` notices had to make room since the one before.
 pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], dropped: u32, now: Timestamp) -> String {
     let (mut out, dropped_text) = (String::new(), dropped.to_string());
-    let (item, end): (fn(&mut String, &Notice, &str), _) = match format {
+    let (item, end): (fn(&mut String, &PeerNotice, &str), _) = match format {
         NotifyFormat::Json => {
             let now = now.to_rfc3339();
             let start =
@@ -40,7 +72,7 @@ pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], droppe
             out.push_str("{\"text\":\"Portcullis: ");
             for (index, notice) in notices.iter().enumerate() {
                 let separator = if index > 0 { "; " } else { "" };
-                put(&mut out, &[separator, &notice.name(), &notice.words()]);
+                put(&mut out, &[separator, &notice.words()]);
             }
             out.push_str("\",\"blocks\":[");
             (slack, "]}")
@@ -54,7 +86,13 @@ pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], droppe
         let number = index.to_string();
         out.push_str(if index > 0 { "," } else { "" });
         // Only documents of their own need a name of their own.
-        item(&mut out, notice, &if format == NotifyFormat::Ecs { [name, "-", &number].concat() } else { number });
+        let id = if format == NotifyFormat::Ecs { [name, "-", &number].concat() } else { number };
+        match (notice, format) {
+            (Notice::Peer(peer), _) => item(&mut out, peer, &id),
+            (Notice::Ended(event), NotifyFormat::Json) => out.push_str(&event.json),
+            (Notice::Ended(event), NotifyFormat::Slack) => section(&mut out, &[&event.words]),
+            (Notice::Ended(event), NotifyFormat::Ecs) => ecs_end(&mut out, event, &id),
+        }
     }
     if format == NotifyFormat::Slack && dropped > 0 {
         out.push(',');
@@ -65,7 +103,7 @@ pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], droppe
 }
 
 /// The form of our own. Stable: other programs read it.
-fn json(out: &mut String, notice: &Notice, _: &str) {
+fn json(out: &mut String, notice: &PeerNotice, _: &str) {
     let key = if notice.address().is_some() { "peer" } else { "host" };
     let class = notice.learned.class().name();
     put(
@@ -97,7 +135,7 @@ fn json(out: &mut String, notice: &Notice, _: &str) {
 }
 
 /// A block of Slack's: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>.
-fn slack(out: &mut String, notice: &Notice, _: &str) {
+fn slack(out: &mut String, notice: &PeerNotice, _: &str) {
     let name = match notice.report() {
         Some(link) => ["<", &link, "|", &notice.name(), ">"].concat(),
         None => notice.name(),
@@ -114,7 +152,7 @@ fn section(out: &mut String, text: &[&str]) {
 }
 
 /// A document of the Elastic Common Schema, 8.17: <https://www.elastic.co/docs/reference/ecs>.
-fn ecs(out: &mut String, notice: &Notice, id: &str) {
+fn ecs(out: &mut String, notice: &PeerNotice, id: &str) {
     let (name, at) = (notice.name(), notice.at());
     let (key, kind, related) = match notice.address() {
         Some(IpAddr::V4(_)) => ("ip", "ipv4-addr", "ip"),
@@ -169,6 +207,24 @@ fn ecs(out: &mut String, notice: &Notice, id: &str) {
     );
 }
 
+fn ecs_end(out: &mut String, event: &Ended, id: &str) {
+    put(
+        out,
+        &[
+            "{\"@timestamp\":\"",
+            &event.at.to_rfc3339(),
+            "\",\"ecs\":{\"version\":\"8.17.0\"},\"message\":\"",
+            &event.words,
+            "\",\"event\":{\"id\":\"",
+            id,
+            "\",\"kind\":\"event\",\"category\":[\"intrusion_detection\"],\"type\":[\"info\"],\"action\":\"event-ended\",\
+             \"module\":\"portcullis\",\"dataset\":\"portcullis.event\"},\"labels\":{\"portcullis_event\":\"",
+            &event.id,
+            "\"},\"observer\":{\"product\":\"Portcullis\",\"type\":\"proxy\"}}",
+        ],
+    );
+}
+
 #[inline(never)]
 fn put(out: &mut String, parts: &[&str]) {
     for part in parts {
@@ -177,7 +233,7 @@ fn put(out: &mut String, parts: &[&str]) {
 }
 
 // Called once, or not at all, for each thing that is told: inlined they would be many times in the module.
-impl Notice {
+impl PeerNotice {
     fn address(&self) -> Option<IpAddr> {
         match self.subject {
             Subject::Address(address) => Some(address),

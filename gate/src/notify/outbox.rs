@@ -3,6 +3,7 @@
 use super::message::{self, Notice};
 use super::{DeliveryError, DeliveryId, Fate, Receipt, Surroundings};
 use crate::backoff::backoff;
+use crate::metrics::Counters;
 use crate::{Counter, Moment, Notify, RootId};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -81,18 +82,17 @@ impl Outbox {
         u64::try_from(self.queue.len()).unwrap_or(u64::MAX).saturating_add(batch)
     }
 
-    /// Takes a notice in. Returns whether the oldest had to make room.
-    pub(super) fn add(&mut self, notice: Notice, now: Moment) -> bool {
+    /// Takes a notice in.
+    pub(super) fn add(&mut self, notice: Notice, now: Moment, counters: &mut Counters) {
         if self.queue.is_empty() && self.batch.is_none() {
             self.not_before = now.after(GATHER);
         }
         self.queue.push_back(notice);
-        let overflows = self.queue.len() > QUEUE;
-        if overflows {
+        if self.queue.len() > QUEUE {
             self.queue.pop_front();
             self.dropped = self.dropped.saturating_add(1);
+            counters.add(Counter::Notification(Fate::Overflow));
         }
-        overflows
     }
 
     /// The next moment at which there is something to do.

@@ -385,6 +385,29 @@ fn each_format_says_what_was_learned_of_addresses_and_domains() {
 }
 
 #[test]
+fn each_format_says_that_an_event_ended() {
+    for (format, pointer, expected) in [
+        ("json", "/notifications/0", json!({"event": "event", "id": "00000000000000ab"})),
+        ("slack", "/blocks/0/text/text", json!("Event malware of 10.20.0.7/32 ended: 3 destinations, 2 denied")),
+        ("slack", "/text", json!("Portcullis: Event malware of 10.20.0.7/32 ended: 3 destinations, 2 denied")),
+        ("ecs", "/0/message", json!("Event malware of 10.20.0.7/32 ended: 3 destinations, 2 denied")),
+        ("ecs", "/0/event/action", json!("event-ended")),
+        ("ecs", "/0/labels/portcullis_event", json!("00000000000000ab")),
+    ] {
+        let mut world = World::new(json!({"format": format}));
+        let ended = Ended {
+            id: "00000000000000ab".into(),
+            words: "Event malware of 10.20.0.7/32 ended: 3 destinations, 2 denied".into(),
+            json: r#"{"event":"event","id":"00000000000000ab"}"#.into(),
+            at: START.timestamp(),
+        };
+        let now = world.now;
+        world.notices.tell(&Notice::Ended(ended), now, &mut world.counters);
+        assert_eq!(json_of(&world.message()).pointer(pointer), Some(&expected), "{format}");
+    }
+}
+
+#[test]
 fn the_slack_message_says_how_many_were_dropped() {
     let mut world = World::new(json!({"format": "slack"}));
     for number in 0..=u32::try_from(QUEUE).unwrap() {
