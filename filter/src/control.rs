@@ -132,7 +132,7 @@ pub(crate) fn give_up(worker: &mut Worker, now: Moment) {
         worker.bodies.iter().filter(|(_, until)| **until <= now).map(|(stream, _)| *stream).collect();
     for stream in late {
         worker.bodies.remove(&stream);
-        if host::act_on(stream.0).is_ok() {
+        if host::act_on(stream.0) == Ok(true) {
             send(&Reply::timed_out());
         }
     }

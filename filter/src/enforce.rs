@@ -5,14 +5,15 @@ use crate::worker::Worker;
 use evaluator::Action;
 use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
 
-/// Tags, logs, and refuses where that is the decision. Returns whether the request was refused.
+/// Tags, logs, and refuses where that is the decision. Returns whether the request was refused; an error where it was to be
+/// and neither passes nor is answered.
 pub(crate) fn enforce(
     worker: &mut Worker,
     config: &Config,
     stream: StreamId,
     remote: &Remote,
     decision: &Decision,
-) -> bool {
+) -> Result<bool, host::Status> {
     write_tag(worker, config, decision);
     if config.tag.response_header.is_some() {
         worker.response_tags.insert(stream, worker.tag.text().to_vec());
@@ -20,11 +21,11 @@ pub(crate) fn enforce(
     let refuses = decision.refuses(config.mode);
     log(config, decision, || worker.gate.log_line(decision, config, remote, None));
     if refuses {
-        refuse(config, remote, decision);
+        refuse(config, remote, decision)?;
     } else {
         report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, worker.tag.text()));
     }
-    refuses
+    Ok(refuses)
 }
 
 /// Writes the tag, and sets it as the filter state where the configuration names one.
@@ -54,8 +55,8 @@ pub(crate) fn log(config: &Config, decision: &Decision, line: impl FnOnce() -> S
     }
 }
 
-/// Answers the current context's request in the place of the upstream.
-pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) {
+/// Answers the current context's request in the place of the upstream, or resets it: it must not pass.
+pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) -> Result<(), host::Status> {
     let is_grpc = host::header(Headers::Request, "content-type")
         .is_some_and(|kind| kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc")));
     // A gRPC client reads the body as `grpc-message`.
@@ -72,11 +73,11 @@ pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) {
     let grpc_status = is_grpc.then_some(PERMISSION_DENIED);
     let details = details(decision.rule(config).or_else(|| decision.reason.map(gate::Reason::code)));
     let replied = host::reply(config.deny.status, &details, &headers, body.as_bytes(), grpc_status);
-    if replied.is_err() {
-        report("refuse", replied);
-        // It must not pass, and must not wait for ever.
-        report("reset", host::reset_request());
+    if replied.is_ok() {
+        return Ok(());
     }
+    report("refuse", replied);
+    host::reset_request()
 }
 
 /// What `%RESPONSE_CODE_DETAILS%` shows, which must not contain white space.

@@ -19,6 +19,11 @@ impl Status {
     pub(crate) const fn is_not_found(self) -> bool {
         self.0 == 1
     }
+
+    /// What the proxy says of an argument that makes no sense: of the number of a context, that it is gone.
+    const fn is_bad_argument(self) -> bool {
+        self.0 == 2
+    }
 }
 
 impl std::fmt::Display for Status {
@@ -141,10 +146,13 @@ pub(crate) fn buffer(which: Buffer, most: usize) -> Result<Vec<u8>, Status> {
     received(|data, size| unsafe { abi::proxy_get_buffer_bytes(which as u32, 0, most, data, size) })
 }
 
-/// Makes the following host calls of this callback act on another context; an error when it is gone.
-pub(crate) fn act_on(context: u32) -> Result<(), Status> {
+/// Makes the following host calls of this callback act on another context; `false` when it is gone.
+pub(crate) fn act_on(context: u32) -> Result<bool, Status> {
     // SAFETY: no pointers.
-    check(unsafe { abi::proxy_set_effective_context(context) })
+    match check(unsafe { abi::proxy_set_effective_context(context) }) {
+        Err(status) if status.is_bad_argument() => Ok(false),
+        answer => answer.map(|()| true),
+    }
 }
 
 /// Lets the current context's paused request go on.

@@ -1,6 +1,6 @@
 //! Requests: the HTTP context.
 
-use crate::enforce::{enforce, remove_tag};
+use crate::enforce::{enforce, remove_tag, report};
 use crate::host::{self, Headers};
 use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
@@ -113,7 +113,10 @@ impl Http {
                 }
             }
         };
-        let refused = enforce(worker, config, self.stream, remote, &decision);
+        let refused = enforce(worker, config, self.stream, remote, &decision).unwrap_or_else(|status| {
+            report("reset a request", Err(status));
+            true
+        });
         if !refused && decision.source != Source::List {
             self.unresolved = unresolved(config, remote, facts);
         }

@@ -95,7 +95,10 @@ impl Network {
                 }
             }
         };
-        let refused = enforce(worker, &self.site, &remote, &decision, false);
+        let refused = enforce(worker, &self.site, &remote, &decision, false).unwrap_or_else(|status| {
+            report("close a connection", Err(status));
+            true
+        });
         if !refused {
             worker.gate.watch(&self.site, self.stream, &remote, &connection, Some(&decision));
         }
@@ -104,23 +107,30 @@ impl Network {
 }
 
 /// Ends the wait of the current context's connection, or the connection itself where it passed before.
-pub(crate) fn finish(worker: &mut Worker, release: &Release) {
-    worker.paused.remove(&release.stream);
-    let refused = enforce(worker, &release.site, &release.remote, &release.decision, release.late);
+pub(crate) fn finish(worker: &mut Worker, release: &Release) -> Result<(), host::Status> {
+    let refused = enforce(worker, &release.site, &release.remote, &release.decision, release.late)?;
     if !refused && !release.late {
-        report("resume a connection", host::resume_connection());
+        host::resume_connection()?;
     }
+    worker.paused.remove(&release.stream);
+    Ok(())
 }
 
 /// Tells the proxy's other filters and the log of a decision about the current context's connection, and closes it where
-/// that is the decision. Returns whether it was closed.
-fn enforce(worker: &mut Worker, site: &Site, remote: &Remote, decision: &Decision, late: bool) -> bool {
+/// that is the decision. Returns whether it was closed; an error where it was to be.
+fn enforce(
+    worker: &mut Worker,
+    site: &Site,
+    remote: &Remote,
+    decision: &Decision,
+    late: bool,
+) -> Result<bool, host::Status> {
     let config = &site.config;
     write_tag(worker, config, decision);
     log(config, decision, || worker.gate.log_line(decision, config, remote, Some((remote::port(), late))));
     let refuses = decision.refuses(config.mode);
     if refuses {
-        report("close a connection", host::close_connection());
+        host::close_connection()?;
     }
-    refuses
+    Ok(refuses)
 }

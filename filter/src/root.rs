@@ -82,6 +82,7 @@ impl RootContext for Root {
         let mut fetches = std::mem::take(&mut self.fetches);
         let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
         self.run(|worker, proxy, effects| {
+            worker.releases.extend(worker.unfinished.drain(..));
             fetches.tend(id, worker, proxy, effects);
             if listens {
                 worker.gate.tend_listener(proxy, effects);
@@ -246,7 +247,10 @@ impl Root {
             carry_out(worker, &mut effects);
             let batch = worker.releases.len().min(RELEASES_AT_ONCE);
             for release in worker.releases.drain(..batch).collect::<Vec<_>>() {
-                finish(worker, &release);
+                if let Err(status) = finish(worker, &release) {
+                    host::log(Level::Error, &format!("portcullis: cannot end a wait: {status}; trying again"));
+                    worker.unfinished.push(release);
+                }
             }
             let _ = host::act_on(self.id.0);
             let next = worker.releases.front().map(|next| next.site.root);
@@ -399,21 +403,21 @@ fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Momen
     if is_about_another { Err(LookupError::OtherAddress) } else { Ok(assessment) }
 }
 
-/// Ends a stream's wait. A stream that is gone needs nothing any more.
-fn finish(worker: &mut Worker, release: &Release) {
-    if host::act_on(release.stream.0).is_err() {
-        return;
+/// Ends a stream's wait. A stream that is gone needs nothing any more. After an error it waits still.
+fn finish(worker: &mut Worker, release: &Release) -> Result<(), host::Status> {
+    if !host::act_on(release.stream.0)? {
+        return Ok(());
     }
     if release.site.config.role == Role::Network {
         return network::finish(worker, release);
     }
-    if let Some(host) = worker.answers.remove(&release.stream) {
-        return upstream::finish(worker, release, host);
+    if let Some(host) = worker.answers.get(&release.stream).cloned() {
+        upstream::finish(worker, release, host)?;
+        worker.answers.remove(&release.stream);
+        return Ok(());
     }
-    let refused = enforce(worker, &release.site.config, release.stream, &release.remote, &release.decision);
-    if !refused && let Err(status) = host::resume_request() {
-        host::log(Level::Error, &format!("portcullis: cannot resume a request: {status}"));
-    }
+    let refused = enforce(worker, &release.site.config, release.stream, &release.remote, &release.decision)?;
+    if refused { Ok(()) } else { host::resume_request() }
 }
 
 /// Declares the filter state as text, so that the proxy's expressions compare it with strings. The argument is the

@@ -57,7 +57,7 @@ impl Resolved {
     /// Judges the address. A stream that is gone needs nothing any more.
     pub(crate) fn decide(self, worker: &mut Worker) {
         let Resolved { stream, site, address, mut named } = self;
-        if host::act_on(stream.0).is_err() {
+        if !host::act_on(stream.0).unwrap_or(true) {
             return;
         }
         let config = &site.config;
@@ -91,26 +91,23 @@ impl Resolved {
                 }
             }
         };
-        enforce(worker, config, &Remote { host: named.host, ..remote }, &decision);
+        let ended = enforce(worker, config, &Remote { host: named.host, ..remote }, &decision);
+        report("end the wait of an answer", ended);
     }
 }
 
 /// Ends the wait of the current context's answer, for a request that asked for this name.
-pub(crate) fn finish(worker: &mut Worker, release: &Release, host: Option<Rc<str>>) {
+pub(crate) fn finish(worker: &mut Worker, release: &Release, host: Option<Rc<str>>) -> Result<(), host::Status> {
     let remote = Remote { host, ..release.remote.clone() };
-    enforce(worker, &release.site.config, &remote, &release.decision);
+    enforce(worker, &release.site.config, &remote, &release.decision)
 }
 
 /// Logs, and lets the answer go on, or gives the client a refusal in its place where that is the decision.
-fn enforce(worker: &mut Worker, config: &Config, remote: &Remote, decision: &Decision) {
+fn enforce(worker: &mut Worker, config: &Config, remote: &Remote, decision: &Decision) -> Result<(), host::Status> {
     // What was found about the name is not to be hidden by an address with nothing against it.
     if decision.verdict.action != Verdict::Allow {
         write_tag(worker, config, decision);
     }
     log(config, decision, || worker.gate.log_line(decision, config, remote, None));
-    if decision.refuses(config.mode) {
-        refuse(config, remote, decision);
-    } else {
-        report("resume an answer", host::resume_response());
-    }
+    if decision.refuses(config.mode) { refuse(config, remote, decision) } else { host::resume_response() }
 }

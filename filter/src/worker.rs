@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) bodies: BTreeMap<StreamId, Moment>,
     /// Streams whose wait is over, and which are to be told.
     pub(crate) releases: VecDeque<Release>,
+    /// Those whom the proxy would not let be told, to be tried again with the next tick.
+    pub(crate) unfinished: Vec<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
     nonce: u64,
     /// Live roots by the number of their queue's name. Numbers are used again, since queues cannot be deleted.
@@ -103,6 +105,7 @@ thread_local! {
         answers: BTreeMap::new(),
         bodies: BTreeMap::new(),
         releases: VecDeque::new(),
+        unfinished: Vec::new(),
         nonce: host::entropy(),
         wakers: BTreeMap::new(),
         metrics: BTreeMap::new(),
