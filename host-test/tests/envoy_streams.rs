@@ -48,7 +48,7 @@ fn guest(bodies: &[(&str, &str)]) -> Module {
         (func (export "proxy_abi_version_0_2_1"))
         (func $refuse (drop (call $reply (i32.const 403) (i32.const 100) (i32.const 3) (i32.const 100) (i32.const 3)
             (i32.const 0) (i32.const 0) (i32.const -1))))
-        (func $ask (drop (call $call (i32.const 200) (i32.const 3) (i32.const 300) (i32.const 62) (i32.const 0) (i32.const 0)
+        (func $ask (drop (call $call (i32.const 200) (i32.const 3) (i32.const 300) (i32.const 61) (i32.const 0) (i32.const 0)
             (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 8))))"#,
     );
     for (name, parameters, result) in CALLBACKS {

@@ -182,7 +182,8 @@ fn read_pairs(bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         let (name, value) = (number(4 + index * 8)?, number(8 + index * 8)?);
         pairs.push((take(name)?, take(value)?));
     }
-    Some(pairs)
+    // What is left over makes all of it worthless.
+    (at == bytes.len()).then_some(pairs)
 }
 
 impl Serialize for HeaderMap {
