@@ -1,7 +1,7 @@
 //! Hosts for testing the module from outside. Nothing here knows the module's source.
 //!
 //! - The harness: a proxy-wasm host ([`host`]) in a simulated proxy ([`sim`]) that records what happens ([`trace`]), and
-//!   [`scenario`]s of it as files. It runs any proxy-wasm module.
+//!   [`scenario`]s of it as files. It runs any proxy-wasm module; the [`worlds`] are for this one.
 //! - The rig: a stand-in for Criminal IP ([`fake`]), an echoing [`upstream`], [`client`]s that speak for many peers, and a
 //!   real Envoy around them ([`envoy`], [`lab`]).
 
@@ -29,6 +29,7 @@ pub mod sim;
 pub mod tcp;
 pub mod trace;
 pub mod upstream;
+pub mod worlds;
 
 /// The examples of the document are compiled.
 #[cfg(doctest)]

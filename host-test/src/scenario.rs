@@ -8,7 +8,7 @@ mod run;
 
 pub use check::Mismatch;
 pub use random::random;
-pub use run::{Report, config, run};
+pub use run::{Report, config, run, run_watched};
 
 use crate::{
     host::{Fault, abi::LogLevel},

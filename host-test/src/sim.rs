@@ -57,6 +57,19 @@ pub struct Sim {
     streams: BTreeMap<usize, Stream>,
     next_stream: usize,
     next_connection: u64,
+    watcher: Watcher,
+}
+
+/// Looks at the simulation after each step.
+#[derive(Default)]
+struct Watcher(Option<Look>);
+
+type Look = Box<dyn FnMut(&Sim)>;
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(if self.0.is_some() { "Watcher" } else { "no watcher" })
+    }
 }
 
 /// What a run has cost, over all VMs.
@@ -161,6 +174,7 @@ impl Sim {
             streams: BTreeMap::new(),
             next_stream: 0,
             next_connection: 0,
+            watcher: Watcher::default(),
             config,
         };
         for (cluster, rules) in sim.config.clusters.clone() {
@@ -176,6 +190,16 @@ impl Sim {
     /// Virtual time since the start.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.world.borrow().now)
+    }
+
+    /// The time of day in Unix nanoseconds, as modules read it.
+    pub fn time_of_day(&self) -> u64 {
+        self.world.borrow().time_of_day()
+    }
+
+    /// Whether something still is to go wrong, or may.
+    pub fn has_faults(&self) -> bool {
+        !self.world.borrow().faults.is_empty()
     }
 
     /// Adds a rule to a cluster's script, before those that there are. Makes the cluster if there is none of this name.
@@ -217,7 +241,16 @@ impl Sim {
             Task::Stream { stream, step } => self.stream_step(stream, step),
         }
         self.take_posts();
+        if let Some(mut look) = self.watcher.0.take() {
+            look(self);
+            self.watcher.0 = Some(look);
+        }
         true
+    }
+
+    /// Has this look at the simulation after each step from now on.
+    pub fn watch(&mut self, look: impl FnMut(&Sim) + 'static) {
+        self.watcher = Watcher(Some(Box::new(look)));
     }
 
     /// Runs until nothing is left to do but ticks.
@@ -246,6 +279,11 @@ impl Sim {
     /// When the stream was taken before.
     pub fn outcome(&self, stream: StreamId) -> &Outcome {
         &self.streams[&stream.0].outcome
+    }
+
+    /// The peer of a stream as the proxy finds it: address and port. `None` when the stream was taken.
+    pub fn peer(&self, stream: StreamId) -> Option<&str> {
+        self.streams.get(&stream.0).map(|stream| stream.input.source())
     }
 
     /// Takes a stream that is over out of the simulation; `None` when it is not over.
@@ -333,8 +371,13 @@ impl Sim {
             calls: calls.map(|(function, count)| (function.name, *count)).collect(),
             bytes_out: world.bytes_out,
             bytes_in: world.bytes_in,
-            memory: vms().map(|vm| vm.memory_size() as u64).sum(),
+            memory: self.memory(),
         }
+    }
+
+    /// Bytes of linear memory of all VMs.
+    pub fn memory(&self) -> u64 {
+        self.threads.iter().flat_map(Thread::vms).map(|vm| vm.memory_size() as u64).sum()
     }
 
     /// How many workers there are.

@@ -179,6 +179,9 @@ pub enum Event {
         callout: usize,
         /// How: a status, or `reset`.
         outcome: String,
+        /// What the script calls the answer that the upstream had for it; empty where it has no name.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        answer: String,
     },
     /// A callout's owner is gone, so nobody is told.
     CalloutCancelled {

@@ -1,5 +1,4 @@
-//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench`, `flood`, `fuzz` and
-//! `zones`.
+//! The project's own tasks: `cargo xtask build`, `demo`, `test`, `bench`, `flood`, `fuzz`, `soak`, `planted` and `zones`.
 //!
 //! Everything that a fresh machine lacks is fetched here (the Wasm target, an Envoy), so that two commands lead from a
 //! clone to a running gate, and so that continuous integration runs what a contributor runs.
@@ -16,6 +15,8 @@ mod flood;
 mod fuzz;
 mod module;
 mod npm;
+mod planted;
+mod soak;
 mod step;
 mod test;
 mod toolchain;
@@ -83,6 +84,21 @@ enum Task {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
+    /// Let the filter live through random worlds in the simulated proxy.
+    Soak {
+        /// For how many minutes.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+        /// The first seed; another for each run finds more.
+        #[arg(long, default_value_t = 1_000_000)]
+        seed: u64,
+    },
+    /// Plant bugs into a copy of the source, one at a time, and see that the worlds find each.
+    Planted {
+        /// Only those whose name holds this.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Write the table of time zones anew, from the IANA database.
     Zones,
 }
@@ -96,6 +112,8 @@ fn main() -> ExitCode {
         Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),
         Task::Flood { peers } => flood::run(peers),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Soak { minutes, seed } => soak::run(minutes, seed),
+        Task::Planted { only } => planted::run(only.as_deref()),
         Task::Zones => zones::write(),
     };
     match outcome {

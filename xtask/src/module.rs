@@ -2,7 +2,7 @@
 
 mod check;
 mod optimize;
-mod trim;
+pub(crate) mod trim;
 
 pub(crate) use optimize::optimize;
 

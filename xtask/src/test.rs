@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::command::{cargo, run as run_command, succeeds};
 use crate::step::Steps;
-use crate::{chromium, consumers, edge, envoy, fuzz, module, toolchain};
+use crate::{chromium, consumers, edge, envoy, fuzz, module, soak, toolchain};
 
 /// How long each fuzz target runs here.
 const FUZZ_SECONDS: u32 = 10;
@@ -60,7 +60,7 @@ pub(crate) fn run(fast: bool) -> Result<()> {
         ]))
     })?;
     let module = steps.run("module", "", module::build)?;
-    steps.run("simulation", "`host-test test host-test/scenarios` runs the scenarios alone", || simulation(&module))?;
+    steps.run("simulation", soak::HINT, || simulation(&module))?;
     if fast {
         steps.skip("end to end", "--fast");
     } else {

@@ -41,6 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// When the scenario makes no sense: an answer that there is not, an id that nothing has.
 pub fn run(scenario: &Scenario, module: &Module) -> Result<Report> {
+    run_watched(scenario, module, |_| {})
+}
+
+/// Runs a scenario with a module, in a simulation that was made ready: to be watched, or to record less. What is not recorded
+/// cannot be expected.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(scenario: &Scenario, module: &Module, make_ready: impl FnOnce(&mut Sim)) -> Result<Report> {
     let config = config(scenario, module)?;
     let start = config.start;
     let mut found = Vec::new();
@@ -65,6 +74,7 @@ pub fn run(scenario: &Scenario, module: &Module) -> Result<Report> {
             });
         }
     };
+    make_ready(&mut sim);
     if let Some(text) = &scenario.expect.start_fails {
         let mut checker = Checker { place: "start".into(), found: &mut found };
         checker.fail("the proxy starts", format!("an error with {text:?}"), "a start");
@@ -119,7 +129,7 @@ pub fn config(scenario: &Scenario, module: &Module) -> Result<Config> {
 
 fn rule(answer: &Answer, start: u64) -> Result<Rule> {
     let rule = if let Some(name) = &answer.criminalip {
-        fake::simulated(fake::Answer::from_name(name)?, start)
+        fake::simulated(fake::Answer::from_name(name)?, start).called(name)
     } else if let Some(failure) = answer.fails {
         Rule::always(failure.into())
     } else {

@@ -27,7 +27,7 @@ impl Sim {
         if !slot.vm.state().contexts.contains_key(&context) {
             return self.note(thread, || Event::CalloutCancelled { callout: id });
         }
-        let Callout { request, end: Some((_, outcome)), grpc } = callout else { return };
+        let Callout { request, end: Some((_, outcome)), grpc, answer } = callout else { return };
         self.note(thread, || {
             let outcome = match &outcome {
                 Outcome::Response(message) => {
@@ -35,7 +35,7 @@ impl Sim {
                 }
                 Outcome::Reset => "reset".to_owned(),
             };
-            Event::CalloutEnded { callout: id, outcome }
+            Event::CalloutEnded { callout: id, outcome, answer }
         });
         if grpc {
             self.grpc_ends(thread, place, context, request.token, outcome);

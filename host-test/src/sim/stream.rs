@@ -24,6 +24,8 @@ pub(crate) struct Stream {
     /// Callbacks of the request's way that are running.
     pub(crate) decoding: u32,
     pub(crate) request_ended: bool,
+    /// A TCP connection is being closed.
+    pub(crate) closing: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,13 @@ impl Input {
         match self {
             Input::Http(_) => PluginKind::Http,
             Input::Tcp(_) => PluginKind::Network,
+        }
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        match self {
+            Input::Http(request) => &request.source,
+            Input::Tcp(connection) => &connection.source,
         }
     }
 }
@@ -114,6 +123,7 @@ impl Stream {
             prepared: None,
             decoding: 0,
             request_ended: false,
+            closing: false,
         }
     }
 

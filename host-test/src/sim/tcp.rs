@@ -215,6 +215,10 @@ impl Sim {
     }
 
     pub(super) fn close_connection(&mut self, id: usize) {
+        // In its callback of being closed, a filter can close it no further.
+        if self.streams[&id].closing {
+            return;
+        }
         self.close_callbacks(id, CloseType::Local);
         self.set_details(id, "wasm_downstream_close");
         self.end(id, End::Reset);
@@ -222,6 +226,7 @@ impl Sim {
 
     /// Tells the filters that the connection is closed.
     pub(super) fn close_callbacks(&mut self, id: usize, how: CloseType) {
+        self.stream(id).closing = true;
         for at in 0..self.streams[&id].filters.len() {
             let stream = &self.streams[&id];
             let (thread, context) = (stream.thread, stream.filters[at].context);

@@ -189,11 +189,15 @@ impl Sim {
         }
         let place = self.config.plugins[plugin].vm;
         for thread in 0..self.threads.len() {
-            if let Some(old) = self.threads[thread].roots.get(plugin).copied().flatten() {
-                self.start_plugin(thread, plugin);
-                self.threads[thread].slots[place].old_roots.insert(old);
-                self.end_old_roots(thread, place);
+            let Some(old) = self.threads[thread].roots.get(plugin).copied().flatten() else { continue };
+            // A VM that has failed is not used again.
+            if self.threads[thread].slots[place].vm.has_failed() {
+                self.replace_vm(thread, place);
+                continue;
             }
+            self.start_plugin(thread, plugin);
+            self.threads[thread].slots[place].old_roots.insert(old);
+            self.end_old_roots(thread, place);
         }
         self.take_posts();
         Ok(())
@@ -264,11 +268,21 @@ impl Sim {
         {
             return;
         }
+        self.replace_vm(thread, place);
+    }
+
+    /// Puts a new VM in the place of one that failed, with all its plugins.
+    fn replace_vm(&mut self, thread: usize, place: usize) {
+        let now = self.world.borrow().now;
+        let slot = &self.threads[thread].slots[place];
         let generation = slot.generation + 1;
         let burned = slot.vm.state().fuel_used;
         self.threads[thread].burned += burned;
         self.threads[thread].ticks.retain(|(vm, _), _| *vm != place);
-        self.world.borrow_mut().upstreams.cancel(thread, place, None);
+        let cancelled = self.world.borrow_mut().upstreams.cancel(thread, place, None);
+        for callout in cancelled {
+            self.note(thread, || Event::CalloutCancelled { callout });
+        }
         let vm = self.new_vm(thread, place, "reload");
         let jitter = self.interleaving.below(RELOAD_INTERVAL / 2);
         let reload_at = now + RELOAD_INTERVAL + jitter;
@@ -305,6 +319,11 @@ impl Sim {
     pub(super) fn tick(&mut self, thread: usize, place: usize, context: u32, generation: u64) {
         let current = self.threads[thread].ticks.get(&(place, context));
         let Some((period, _)) = current.copied().filter(|(_, current)| *current == generation) else { return };
+        // A root that asked for ticks in its last callback gets none.
+        if !self.threads[thread].slots[place].vm.state().contexts.contains_key(&context) {
+            self.threads[thread].ticks.remove(&(place, context));
+            return;
+        }
         self.threads[thread].slots[place].vm.call(Callback::OnTick, context, &[]);
         self.after_call(thread, place);
         // The callback may have set another period.

@@ -64,6 +64,8 @@ impl Request {
 /// A rule of a cluster's script: the first that fits a request, and is not used up, answers it.
 #[derive(Clone)]
 pub struct Rule {
+    /// What the trace calls its answers; empty for nothing.
+    pub name: String,
     /// What the request's path must hold; empty for any.
     pub path: String,
     /// How many requests it answers; `None` for all.
@@ -95,6 +97,7 @@ impl Rule {
     /// Answers all requests so, at once.
     pub fn always(answer: Answer) -> Rule {
         Rule {
+            name: String::new(),
             path: String::new(),
             times: None,
             after: Duration::ZERO,
@@ -106,6 +109,11 @@ impl Rule {
     /// Answers all requests with what this makes of them.
     pub fn by(answer: impl Fn(&Request) -> Answer + 'static) -> Rule {
         Rule { answer: Responder::By(Rc::new(answer)), ..Rule::always(Answer::Never) }
+    }
+
+    /// The same, with answers that the trace calls so.
+    pub fn called(self, name: &str) -> Rule {
+        Rule { name: name.to_owned(), ..self }
     }
 
     /// The same, only for paths that hold this.
@@ -142,6 +150,8 @@ pub(crate) struct Callout {
     /// When it ends, and how; `None` for never.
     pub(crate) end: Option<(u64, Outcome)>,
     pub(crate) grpc: bool,
+    /// What the script calls the answer.
+    pub(crate) answer: String,
 }
 
 pub(crate) enum Dispatched {
@@ -206,6 +216,7 @@ impl Upstreams {
         if let Answer::Refuse(status) = answer {
             return Dispatched::Refused(status);
         }
+        let name = rule.name.clone();
         let timeout = request.timeout.map(|timeout| now.saturating_add(nanos(timeout)));
         let late = timeout.filter(|timeout| *timeout <= at || answer == Answer::Never);
         let end = match (late, answer) {
@@ -216,7 +227,7 @@ impl Upstreams {
         };
         let id = self.count;
         self.count += 1;
-        self.open.insert(id, Callout { request, end, grpc: false });
+        self.open.insert(id, Callout { request, end, grpc: false, answer: name });
         self.most_open = self.most_open.max(self.open.len());
         Dispatched::Sent(id)
     }

@@ -169,7 +169,7 @@ impl Reader {
                 let running = Running { function: function.clone(), argument, failed: None };
                 self.running.entry(entry.worker).or_default().push(running);
             }
-            Event::Leave { function, .. } => self.leave(entry, function),
+            Event::Leave { function, result } => self.leave(entry, function, *result),
             Event::Call { function, arguments, context } => {
                 self.call(place, entry, function, arguments);
                 self.calling.insert(entry.worker, (function.clone(), arguments.clone(), *context));
@@ -186,12 +186,13 @@ impl Reader {
         }
     }
 
-    fn leave(&mut self, entry: &Entry, function: &str) {
+    fn leave(&mut self, entry: &Entry, function: &str, result: Option<u64>) {
         let Some(running) = self.running.entry(entry.worker).or_default().pop() else { return };
         if running.function != function {
             return;
         }
-        if function == "proxy_on_delete" {
+        // A context that is done is deleted next, whether the module has a callback for that or not.
+        if function == "proxy_on_delete" || (function == "proxy_on_done" && result != Some(0)) {
             self.deleted.insert((entry.worker, running.argument));
         }
         if let Some((place, what)) = running.failed {

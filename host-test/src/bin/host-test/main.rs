@@ -13,6 +13,7 @@ mod replay;
 mod run;
 mod soak;
 mod suite;
+mod worlds;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +44,7 @@ enum Command {
     Replay(replay::Replay),
     /// Runs random scenarios from seeds and looks for mistakes
     Soak(soak::Soak),
+    Worlds(worlds::Worlds),
 }
 
 /// A filter, and the clusters around it.
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Soak(command) => command.run(),
+        Command::Worlds(command) => command.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -68,7 +68,7 @@ fn what_is_left_over_at_the_end_is_found() {
     check([paused()], &[Kind::PausedForEver]);
     check([sent()], &[Kind::CalloutLeaked]);
     check([sent(), Event::CalloutCancelled { callout: 5 }], &[Kind::CalloutLost]);
-    check([sent(), Event::CalloutEnded { callout: 5, outcome: "200".into() }], &[]);
+    check([sent(), Event::CalloutEnded { callout: 5, outcome: "200".into(), answer: String::new() }], &[]);
 }
 
 #[test]
@@ -93,6 +93,16 @@ fn a_header_in_the_wrong_phase_and_a_context_that_is_gone_are_found() {
     let [called, returned] = call("proxy_set_effective_context", 2, 2);
     let delete = [enter("proxy_on_delete"), leave("proxy_on_delete"), enter("proxy_on_tick"), called, returned];
     check(delete, &[Kind::UsedAfterEnd]);
+}
+
+#[test]
+fn a_context_whose_on_done_says_yes_is_gone_and_one_whose_on_done_says_no_is_not() {
+    for (says, expected) in [(1, vec![Kind::UsedAfterEnd]), (0, vec![])] {
+        let [called, returned] = call("proxy_set_effective_context", 2, 2);
+        let done = Event::Leave { function: "proxy_on_done".into(), result: Some(says) };
+        let noticed = Event::Log { level: crate::host::abi::LogLevel::Warn, message: "it is gone".into() };
+        check([enter("proxy_on_done"), done, enter("proxy_on_tick"), called, returned, noticed], &expected);
+    }
 }
 
 #[test]

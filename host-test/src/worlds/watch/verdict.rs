@@ -1,0 +1,158 @@
+//! What must hold of verdicts: who passes, who is refused, and what the tag says.
+
+use super::{MILLISECOND, SLACK, Watch, nanos};
+use crate::{
+    host::HeaderMap,
+    worlds::{Kind, make::FORGED},
+};
+use std::net::IpAddr;
+
+impl Watch {
+    /// The filter refused a stream: `why` is the rule or the reason that its details name.
+    pub(super) fn denied(&mut self, at: u64, number: usize, why: Option<&str>) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        let (peer, kind) = (stream.peer, stream.kind);
+        let told = format!("{peer}, for {}", why.unwrap_or("whatever reason"));
+        match kind {
+            Kind::Private => return self.mistake("denied-private", at, told),
+            Kind::Allowed => return self.mistake("denied-allowed", at, told),
+            _ if !self.promises.enforces => return self.mistake("denied-in-shadow", at, told),
+            Kind::Listed => return,
+            Kind::Clean | Kind::Tagged | Kind::Denied => {}
+        }
+        let by_evidence = kind == Kind::Denied && self.learned.contains_key(&peer);
+        let reason = why.is_some_and(is_reason);
+        // A connection is closed without a word.
+        let may_be_for_a_reason = why.is_none() && self.promises.denies_unknown;
+        if reason && !self.promises.denies_unknown {
+            self.mistake("denied-without-leave", at, told);
+        } else if !(reason || by_evidence || may_be_for_a_reason) {
+            self.mistake("denied-without-facts", at, told);
+        } else if why.is_some_and(|why| why == "hold_expired") {
+            self.waited_in_vain(at, number);
+        }
+    }
+
+    /// A stream passed all filters.
+    pub(super) fn passed(&mut self, at: u64, number: usize, headers: Option<&HeaderMap>) {
+        let Some(stream) = self.streams.get(&number).filter(|stream| !stream.lost) else { return };
+        let (peer, kind, started) = (stream.peer, stream.kind, stream.started);
+        if kind == Kind::Listed && self.promises.enforces && !self.promises.trouble.faults {
+            return self.mistake("passed-listed", at, format!("{peer} is on the deny list"));
+        }
+        if kind == Kind::Denied && self.promises.enforces && self.calm() && self.knows(peer, started) {
+            return self.mistake("passed-denied", at, format!("{peer} is known to be bad"));
+        }
+        let Some(headers) = headers else { return };
+        let tags: Vec<String> = headers
+            .iter()
+            .filter(|(name, _)| *name == b"x-criminalip")
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect();
+        // A host that refuses to change headers leaves nothing that a filter could do about them.
+        if self.promises.trouble.faults {
+            return;
+        }
+        if tags.iter().any(|tag| tag.contains(FORGED)) {
+            return self.mistake("forged-tag", at, format!("{peer} brought {tags:?}"));
+        }
+        match (kind, tags.as_slice()) {
+            (Kind::Private, []) => {}
+            (Kind::Private, _) => self.mistake("tagged-private", at, format!("{peer}: {tags:?}")),
+            (_, [tag]) => self.tagged(at, number, tag),
+            _ => self.mistake("not-one-tag", at, format!("{peer}: {tags:?}")),
+        }
+    }
+
+    fn tagged(&mut self, at: u64, number: usize, tag: &str) {
+        let stream = &self.streams[&number];
+        let (peer, kind, started) = (stream.peer, stream.kind, stream.started);
+        let part = |key: &str| tag.split(", ").find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
+        let (verdict, source) =
+            (part("verdict").or(part("would")).unwrap_or_default(), part("source").unwrap_or_default());
+        let told = format!("{peer}: {tag}");
+        let listed = matches!(kind, Kind::Allowed | Kind::Listed);
+        let right = match kind {
+            Kind::Clean | Kind::Allowed | Kind::Private => "allow",
+            Kind::Tagged => "tag",
+            Kind::Denied | Kind::Listed => "deny",
+        };
+        match source {
+            "list" if listed && verdict == right => {}
+            "api" | "cache" | "shared" if !listed => {
+                if !self.learned.contains_key(&peer) {
+                    self.mistake("verdict-without-facts", at, told);
+                } else if verdict != right {
+                    self.mistake("wrong-verdict", at, told);
+                } else if self.calm() && self.is_worthless(peer, at) {
+                    self.mistake("expired-facts", at, told);
+                }
+            }
+            "first_look" | "on_error" if !listed => {
+                if verdict == "deny" && !self.promises.denies_unknown {
+                    self.mistake("denied-without-leave", at, told);
+                } else if self.calm() && self.knows(peer, started) {
+                    self.mistake("unused-facts", at, told);
+                } else if source == "first_look" {
+                    self.waited_in_vain(at, number);
+                }
+            }
+            _ => self.mistake("strange-tag", at, told),
+        }
+    }
+
+    /// Whether facts about the peer had come before a stream started, and are good.
+    fn knows(&self, peer: IpAddr, started: u64) -> bool {
+        self.learned.get(&peer).is_some_and(|learned| *learned < started && started - learned < self.fresh())
+    }
+
+    /// How long facts are good for sure: less a tenth, by which they differ, and a second, in which the filter counts.
+    pub(super) fn fresh(&self) -> u64 {
+        (nanos(self.promises.lifetime) / 10 * 9).saturating_sub(1_000 * MILLISECOND)
+    }
+
+    fn is_worthless(&self, peer: IpAddr, at: u64) -> bool {
+        let most = nanos(self.promises.lifetime + self.promises.stale) + SLACK + 1_000 * MILLISECOND;
+        self.learned.get(&peer).is_none_or(|learned| at - learned > most)
+    }
+
+    /// A stream was let go without facts: were there any while it waited?
+    fn waited_in_vain(&mut self, at: u64, number: usize) {
+        let Some(stream) = self.streams.get(&number) else { return };
+        let (peer, paused) = (stream.peer, stream.paused);
+        let learned = self.learned.get(&peer).copied();
+        if let (true, Some(learned), Some(paused)) = (self.calm(), learned, paused)
+            && learned >= paused
+            && at - learned > SLACK
+        {
+            let what = format!("a stream of {peer} waited {} ms after the answer", (at - learned) / MILLISECOND);
+            self.mistake("waited-in-vain", at, what);
+        }
+    }
+}
+
+/// Whether details name a reason for which there were no facts, not a rule.
+fn is_reason(why: &str) -> bool {
+    const REASONS: [&str; 19] = [
+        "hold_expired",
+        "held_full",
+        "queue_full",
+        "no_credit",
+        "concurrency_refused",
+        "bad_key",
+        "invalid_address",
+        "server_error",
+        "rate_limited",
+        "malformed",
+        "unknown",
+        "other_address",
+        "timeout",
+        "connection",
+        "reset",
+        "too_large",
+        "not_sent",
+        "breaker_open",
+        "budget_spent",
+    ];
+    why.starts_with("halted_") || REASONS.contains(&why)
+}
