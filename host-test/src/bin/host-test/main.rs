@@ -56,6 +56,9 @@ struct Filter {
     /// A file with the plugin's configuration
     #[arg(long)]
     config: Option<PathBuf>,
+    /// The name of its root, where the module has several or insists on one
+    #[arg(long, default_value = "")]
+    root_id: String,
     /// An environment variable, as NAME=VALUE
     #[arg(long = "env", value_name = "NAME=VALUE")]
     environment: Vec<String>,
@@ -90,7 +93,8 @@ impl Filter {
             cluster.entry(name).or_insert_with(Vec::new).push(self::answer(&answer)?);
         }
         let kind = if self.network { host_test::sim::PluginKind::Network } else { host_test::sim::PluginKind::Http };
-        let plugin = Plugin { configuration, environment, kind, ..Plugin::default() };
+        let root_id = self.root_id.clone();
+        let plugin = Plugin { configuration, environment, kind, root_id, ..Plugin::default() };
         Ok(Scenario { seed: self.seed, workers: self.workers, plugin, cluster, ..Scenario::default() })
     }
 }
