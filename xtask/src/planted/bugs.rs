@@ -118,13 +118,6 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: "} else if age >= full.saturating_mul(3).saturating_add(limits.stale.as_secs()) {",
     },
     Bug {
-        name: "a stream that left is still waited for",
-        file: "gate/src/core.rs",
-        right: "        self.connections.remove(stream);
-        self.forget(stream);",
-        wrong: "        self.connections.remove(stream);",
-    },
-    Bug {
         name: "what a root has not sent is lost with it",
         file: "gate/src/wanted.rs",
         right: "Some(heir) => self.change(peer, |wanted| wanted.site = Rc::clone(heir)),",
