@@ -3,6 +3,7 @@
 use crate::enforce::{Decided, Manner};
 use crate::memory::Memory;
 use crate::mistakes::{Remark, described};
+use crate::sorted::Sorted;
 use crate::{json, moment};
 use evaluator::{Assessment, Connection, Direction, Timestamp, parse_peer, read_answer};
 use fit::{refused, without_effect};
@@ -10,8 +11,7 @@ use gate::{
     Admitted, Answer, Config, Consulted, Effects, Gate, Key, LookupError, LookupId, Metric, Moment, Proxy, Remote,
     RootId, Sample, Site, Skip, StreamId, Subject,
 };
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Serialize, Serializer};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,11 +25,11 @@ pub struct Doorway {
     site: Rc<Site>,
     document: Box<[u8]>,
     /// How the clients of streams that wait want to be refused.
-    waiting: BTreeMap<StreamId, Manner>,
+    waiting: Sorted<StreamId, Manner>,
     /// Lookups under way, by the numbers that they go by outside.
-    asked: BTreeMap<u32, Asked>,
+    asked: Sorted<u32, Asked>,
     next: u32,
-    counts: BTreeMap<Metric, i64>,
+    counts: Sorted<Metric, i64>,
 }
 
 struct Asked {
@@ -81,6 +81,15 @@ struct Keepsake {
     peer: IpAddr,
     fact: String,
     seconds: u64,
+}
+
+/// Metrics by their names.
+struct Counts<'c>(&'c Sorted<Metric, i64>);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(metric, count)| (metric.name(), count)))
+    }
 }
 
 #[derive(Serialize)]
@@ -144,10 +153,10 @@ impl Doorway {
             memory,
             site: Rc::new(Site::new(ROOT, config)),
             document: document.into(),
-            waiting: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            waiting: Sorted::default(),
+            asked: Sorted::default(),
             next: 0,
-            counts: BTreeMap::new(),
+            counts: Sorted::default(),
         })
     }
 
@@ -265,7 +274,7 @@ impl Doorway {
     /// Lets go of the requests that have waited long enough, and says which lookups are to be sent now: so many at most.
     pub fn next(&mut self, most: usize, now: f64) -> String {
         let now = moment(now);
-        self.asked.retain(|_, asked| asked.sent.until(now) < ANSWER_LIMIT);
+        self.asked.retain(|asked| asked.sent.until(now) < ANSWER_LIMIT);
         let proxy = Proxy { now, store: &self.memory };
         let (mut effects, mut lookups) = (Effects::default(), Vec::new());
         self.gate.sweep(proxy, &mut effects);
@@ -326,13 +335,13 @@ impl Doorway {
     pub fn counts(&mut self, now: f64) -> String {
         let Doorway { gate, memory, counts, .. } = self;
         gate.measure(Proxy { now: moment(now), store: memory }, &mut |metric, sample| {
-            let count = counts.entry(metric).or_default();
-            *count = match sample {
-                Sample::Add(more) => count.saturating_add(more),
+            let count = match sample {
+                Sample::Add(more) => counts.get(&metric).copied().unwrap_or_default().saturating_add(more),
                 Sample::Record(value) => i64::try_from(value).unwrap_or(i64::MAX),
             };
+            counts.insert(metric, count);
         });
-        json(&counts.iter().map(|(metric, count)| (metric.name(), count)).collect::<BTreeMap<_, _>>())
+        json(&Counts(counts))
     }
 }
 

@@ -32,6 +32,8 @@ mod list;
 mod memory;
 #[cfg(feature = "policy")]
 mod policy;
+#[cfg(feature = "doorway")]
+mod sorted;
 
 #[cfg(feature = "doorway")]
 pub use doorway::Doorway;

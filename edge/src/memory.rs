@@ -1,15 +1,15 @@
 //! What an isolate keeps for its gate, in the place of what the workers of a proxy share.
 
+use crate::sorted::Sorted;
 use gate::{Conflict, Store, Version};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 /// Values in the memory of this isolate. Nobody else writes them, so nothing ever conflicts.
 #[derive(Default)]
 pub(crate) struct Memory(RefCell<Values>);
 
 /// Each with its version.
-type Values = BTreeMap<Box<str>, (Vec<u8>, u32)>;
+type Values = Sorted<Box<str>, (Vec<u8>, u32)>;
 
 impl Store for Memory {
     fn read(&self, key: &str) -> Option<(Vec<u8>, Version)> {
