@@ -116,7 +116,9 @@ impl Flood {
     pub async fn send(&self, lines: u32) -> Result<BTreeMap<String, u32>> {
         let pace = self.per_second.map(|per_second| Duration::from_secs(lines.into()) / per_second);
         let mut sources = BTreeMap::new();
-        for line in try_join_all((0..lines).map(|_| self.run(pace))).await? {
+        // Each a little after the one before: all at once they would be waves, between which nothing comes.
+        let first = |line| pace.map(|pace| Instant::now() + pace * line / lines);
+        for line in try_join_all((0..lines).map(|line| self.run(first(line).zip(pace)))).await? {
             for (source, count) in line {
                 *sources.entry(source).or_default() += count;
             }
@@ -124,9 +126,10 @@ impl Flood {
         Ok(sources)
     }
 
-    async fn run(&self, pace: Option<Duration>) -> Result<BTreeMap<String, u32>> {
+    /// Over one connection, the first at that moment and then at that pace.
+    async fn run(&self, pace: Option<(Instant, Duration)>) -> Result<BTreeMap<String, u32>> {
         let mut line = Line::connect(self.to).await?;
-        let mut clock = pace.map(time::interval);
+        let mut clock = pace.map(|(first, pace)| time::interval_at(first, pace));
         let mut sources = BTreeMap::new();
         loop {
             if let Some(clock) = &mut clock {
