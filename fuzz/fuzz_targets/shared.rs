@@ -5,8 +5,8 @@
 
 use evaluator::{Connection, Direction};
 use gate::{
-    Admitted, Answer, Config, Conflict, Consulted, Effects, Gate, LookupError, Moment, Proxy, Remote, RootId, Site, Store,
-    StreamId, Version,
+    Admitted, Answer, Config, Conflict, Consulted, Effects, Gate, LookupError, Moment, Proxy, Remote, RootId, Site,
+    Store, StreamId, Version,
 };
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
