@@ -59,7 +59,7 @@ const PASSED: Budget = Budget {
 };
 
 const REFUSED: Budget = Budget {
-    fuel: 10_500,
+    fuel: 11_000,
     calls: &[
         ("proxy_get_header_map_value", 2),
         ("proxy_get_property", 1),
