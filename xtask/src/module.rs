@@ -40,7 +40,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         demangle(&symbols)?;
         (small, MAX_BYTES)
     } else {
-        println!("   note: there is no Node with npm, so the module stays nearly twice as large as it could be");
+        println!("   note: there is no Node with npm, so the module stays larger than it could be");
         (trimmed, usize::MAX)
     };
     ship(&small, most)
