@@ -168,6 +168,10 @@ fn exports_are_written_although_nobody_reads_the_timeline_and_all_parts_or_none(
     for (name, address) in [("set.json", "192.0.2.40/32"), ("set.2.json", "2001:db8::40/128")] {
         assert!(std::fs::read_to_string(desk.folder().join(name))?.contains(address), "{name}");
     }
+    std::fs::write(desk.folder().join("log"), log(&["192.0.2.40"]))?;
+    assert_eq!(desk.run(&back)?.code, Some(0));
+    let second: Value = serde_json::from_str(&std::fs::read_to_string(desk.folder().join("set.2.json"))?)?;
+    assert_eq!(second["Addresses"], serde_json::json!([]), "what an earlier export wrote is still there");
     Ok(())
 }
 

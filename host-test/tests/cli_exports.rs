@@ -166,17 +166,15 @@ sys.exit(report.generate_report() if report.has_errors() else 0)
 ";
     each_export("aws-wafv2-ipset", |file| {
         for part in ["out.txt", "out.2.txt"].map(|name| file.with_file_name(name)) {
-            if part.exists() {
-                let mut command = Command::new(&python);
-                succeed({
-                    command.args(["-c", check]).arg(&part);
-                    command
-                })?;
-                let set: Value = serde_json::from_str(&std::fs::read_to_string(&part)?)?;
-                let v6 = set["IPAddressVersion"] == "IPV6";
-                let addresses = set["Addresses"].as_array().context("addresses")?;
-                ensure!(addresses.iter().all(|address| address.as_str().unwrap_or_default().contains(':') == v6));
-            }
+            let mut command = Command::new(&python);
+            succeed({
+                command.args(["-c", check]).arg(&part);
+                command
+            })?;
+            let set: Value = serde_json::from_str(&std::fs::read_to_string(&part)?)?;
+            let v6 = set["IPAddressVersion"] == "IPV6";
+            let addresses = set["Addresses"].as_array().context("addresses")?;
+            ensure!(addresses.iter().all(|address| address.as_str().unwrap_or_default().contains(':') == v6));
         }
         Ok(())
     })

@@ -18,12 +18,14 @@ pub(super) fn portcullis(export: &Export) -> String {
 /// <https://docs.aws.amazon.com/waf/latest/APIReference/API_IPSet.html>.
 const SET: usize = 10_000;
 
-/// Input for `aws wafv2 create-ip-set --cli-input-json`: a set has addresses of one family, 10,000 at most.
+/// Input for `aws wafv2 create-ip-set --cli-input-json`: a set has addresses of one family, 10,000 at most. There is a set of
+/// each family even where nothing is in it, so that what an earlier export wrote is never left beside a newer one.
 pub(super) fn aws(export: &Export) -> Vec<String> {
     let mut sets = Vec::new();
     for (v6, family, bits) in [(false, "IPV4", 32), (true, "IPV6", 128)] {
         let addresses: Vec<_> = export.of_family(v6).iter().map(|blocked| format!("{}/{bits}", blocked.ip)).collect();
-        for (index, addresses) in addresses.chunks(SET).enumerate() {
+        let chunks = if addresses.is_empty() { vec![&addresses[..]] } else { addresses.chunks(SET).collect() };
+        for (index, addresses) in chunks.into_iter().enumerate() {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             let set = json!({
                 "Name": format!("portcullis-{}{number}", family.to_lowercase()),
@@ -34,13 +36,6 @@ pub(super) fn aws(export: &Export) -> Vec<String> {
             });
             sets.push(format!("{set:#}\n"));
         }
-    }
-    if sets.is_empty() {
-        let (name, description) = ("portcullis-ipv4", format!("portcullis backtrack, {}", time(export.now)));
-        let set = json!({
-            "Name": name, "Scope": "REGIONAL", "IPAddressVersion": "IPV4", "Description": description, "Addresses": [],
-        });
-        sets.push(format!("{set:#}\n"));
     }
     sets
 }
