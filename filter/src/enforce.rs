@@ -2,11 +2,12 @@
 
 use crate::host::{self, Headers, Level};
 use crate::worker::Worker;
-use evaluator::Action;
+use evaluator::Action as Verdict;
 use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
+use proxy_wasm::types::Action;
 
-/// Tags, logs, and refuses where that is the decision. Returns whether the request was refused; an error where it was to be
-/// and neither passes nor is answered.
+/// Tags, and refuses where that is the decision; logs it when it is carried out. Returns whether the request was refused; an
+/// error where it was to be and neither passes nor is answered.
 pub(crate) fn enforce(
     worker: &mut Worker,
     config: &Config,
@@ -18,14 +19,17 @@ pub(crate) fn enforce(
     if config.tag.response_header.is_some() {
         worker.response_tags.insert(stream, worker.tag.text().to_vec());
     }
-    let refuses = decision.refuses(config.mode);
-    log(config, decision, || worker.gate.log_line(decision, config, remote, None));
-    if refuses {
+    let refused = if decision.refuses(config.mode) {
         refuse(config, remote, decision)?;
+        true
+    } else if let Err(status) = host::set_header(Headers::Request, &config.tag.request_header, worker.tag.text()) {
+        report("set the tag", Err(status));
+        !remove_tag(Headers::Request, config)?
     } else {
-        report("set the tag", host::set_header(Headers::Request, &config.tag.request_header, worker.tag.text()));
-    }
-    Ok(refuses)
+        false
+    };
+    log(config, decision, || worker.gate.log_line(decision, config, remote, None));
+    Ok(refused)
 }
 
 /// Writes the tag, and sets it as the filter state where the configuration names one.
@@ -36,14 +40,29 @@ pub(crate) fn write_tag(worker: &mut Worker, config: &Config, decision: &Decisio
     }
 }
 
-/// Takes away what a client may have put where the tag belongs.
-pub(crate) fn remove_tag(config: &Config) {
-    report("remove the tag", host::remove_header(Headers::Request, &config.tag.request_header));
+/// Takes away what a client may have put where the tag belongs, or resets the request: upstreams believe the tag. Returns
+/// whether the request may pass; an error where it neither passes nor is reset.
+fn remove_tag(map: Headers, config: &Config) -> Result<bool, host::Status> {
+    let Err(status) = host::remove_header(map, &config.tag.request_header) else { return Ok(true) };
+    report("remove the tag", Err(status));
+    host::reset_request().map(|()| false)
+}
+
+/// Lets the current context's request pass, but not with a tag of the client's in its headers or trailers.
+pub(crate) fn pass_untagged(map: Headers, config: &Config) -> Action {
+    match remove_tag(map, config) {
+        Ok(true) => Action::Continue,
+        Ok(false) => Action::Pause,
+        Err(status) => {
+            report("reset a request", Err(status));
+            Action::Pause
+        }
+    }
 }
 
 /// Logs a decision where the configuration wants it.
 pub(crate) fn log(config: &Config, decision: &Decision, line: impl FnOnce() -> String) {
-    let denied = decision.verdict.action == Action::Deny;
+    let denied = decision.verdict.action == Verdict::Deny;
     let wanted = match config.log {
         LogLevel::None => false,
         LogLevel::Denials => denied,

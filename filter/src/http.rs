@@ -1,6 +1,6 @@
 //! Requests: the HTTP context.
 
-use crate::enforce::{enforce, remove_tag, report};
+use crate::enforce::{enforce, pass_untagged, report};
 use crate::host::{self, Headers};
 use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
@@ -23,16 +23,12 @@ pub(crate) struct Http {
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let action = worker::with(|worker| self.decide(worker));
-        action.unwrap_or_else(|| {
-            remove_tag(&self.site.config);
-            Action::Continue
-        })
+        action.unwrap_or_else(|| pass_untagged(Headers::Request, &self.site.config))
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // Some frameworks make headers of trailers.
-        let _ = host::remove_header(Headers::RequestTrailers, &self.site.config.tag.request_header);
-        Action::Continue
+        pass_untagged(Headers::RequestTrailers, &self.site.config)
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -80,9 +76,8 @@ impl Http {
         }
         let decision = match consulted {
             Consulted::Skip(_) => {
-                remove_tag(config);
                 self.unresolved = unresolved(config, remote, facts);
-                return Action::Continue;
+                return pass_untagged(Headers::Request, config);
             }
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
@@ -106,9 +101,8 @@ impl Http {
                     }
                     Admitted::Decided(decision) => decision,
                     Admitted::Skip(_) => {
-                        remove_tag(config);
                         self.unresolved = unresolved(config, remote, facts);
-                        return Action::Continue;
+                        return pass_untagged(Headers::Request, config);
                     }
                 }
             }

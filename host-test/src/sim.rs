@@ -390,6 +390,12 @@ impl Sim {
         self.threads.get(thread).is_some_and(|thread| thread.vms().all(|vm| !vm.has_failed()))
     }
 
+    /// Whether every stream of this thread meets all plugins. One that this worker alone could not load is skipped without a
+    /// word, as in Envoy.
+    pub fn has_all_plugins(&self, thread: usize) -> bool {
+        self.threads.get(thread).is_some_and(|thread| thread.roots.iter().all(Option::is_some))
+    }
+
     fn note(&self, thread: usize, event: impl FnOnce() -> Event) {
         self.world.borrow_mut().note(thread, event);
     }

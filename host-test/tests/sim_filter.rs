@@ -2,7 +2,7 @@
 
 use host_test::{
     envoy, fake,
-    host::Module,
+    host::{Effect, Fault, Module},
     lab,
     sim::{Config, Cost, Outcome, Request, Sim},
     trace::Level,
@@ -44,6 +44,31 @@ fn a_first_request_waits_for_the_report_and_the_next_is_decided_at_once() {
     assert_eq!((next.status, next.took), (Some(200), Duration::ZERO));
     assert!(next.forwarded.unwrap().first("x-criminalip").is_some());
     assert_eq!(sim.callouts().1, 1);
+}
+
+/// The tag that a client forges, where the proxy will not have the header replaced, and where it will not have it removed
+/// either.
+#[test]
+fn a_request_whose_forged_tag_the_proxy_will_not_change_does_not_pass() {
+    let forged = |peer: &str| Request::get("/").source(peer).header("x-criminalip", "verdict=allow, source=api");
+    let refuse = |sim: &mut Sim, call: &str| {
+        let effect = Effect::Status(10);
+        sim.fault(Fault { call: call.to_owned(), nth: 1, times: u64::MAX, worker: None, effect });
+    };
+    let clean = format!("{}:50000", fake::peer::CLEAN);
+    for peer in [clean.as_str(), "10.0.0.9:50000"] {
+        // Held for its lookup, and then known.
+        let mut sim = sim(json!({"log": "none"}));
+        refuse(&mut sim, "proxy_replace_header_map_value");
+        for _ in 0..2 {
+            let untagged = ask(&mut sim, forged(peer));
+            assert_eq!(untagged.status, Some(200));
+            assert_eq!(untagged.forwarded.unwrap().first("x-criminalip"), None);
+        }
+        refuse(&mut sim, "proxy_remove_header_map_value");
+        let reset = ask(&mut sim, forged(peer));
+        assert!(reset.forwarded.is_none() && reset.status.is_none(), "{reset:#?}");
+    }
 }
 
 /// What a warm request may cost. The calls are exact; the fuel, which is about the instructions, leaves room for a change

@@ -52,7 +52,7 @@ struct Stream {
     started: u64,
     /// Since when a filter stops it.
     paused: Option<u64>,
-    /// Its VM failed: it hangs until its client leaves, as in a proxy.
+    /// Its VM failed, so that it hangs until its client leaves, as in a proxy; or the filter is not there for it.
     lost: bool,
     ended: bool,
 }
@@ -201,7 +201,7 @@ impl Watch {
             return;
         };
         let kind = peer::kind(peer).unwrap_or(Kind::Clean);
-        let lost = !sim.is_alive(entry.worker);
+        let lost = !(sim.is_alive(entry.worker) && sim.has_all_plugins(entry.worker));
         let stream = Stream { peer, kind, worker: entry.worker, started: entry.at, paused: None, lost, ended: false };
         self.streams.insert(number, stream);
     }

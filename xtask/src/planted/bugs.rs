@@ -63,9 +63,18 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the tag of a client out of scope is not removed",
         file: "filter/src/http.rs",
-        right: "            Consulted::Skip(_) => {
-                remove_tag(config);",
-        wrong: "            Consulted::Skip(_) => {",
+        right: "                return pass_untagged(Headers::Request, config);
+            }
+            Consulted::Decided",
+        wrong: "                return Action::Continue;
+            }
+            Consulted::Decided",
+    },
+    Bug {
+        name: "a client's tag passes where the proxy refuses ours",
+        file: "filter/src/enforce.rs",
+        right: "        !remove_tag(Headers::Request, config)?",
+        wrong: "        false",
     },
     Bug {
         name: "the budget is not looked at",

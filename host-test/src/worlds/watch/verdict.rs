@@ -49,12 +49,12 @@ impl Watch {
             .filter(|(name, _)| *name == b"x-criminalip")
             .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
             .collect();
-        // A host that refuses to change headers leaves nothing that a filter could do about them.
-        if self.promises.trouble.faults {
-            return;
-        }
         if tags.iter().any(|tag| tag.contains(FORGED)) {
             return self.mistake("forged-tag", at, format!("{peer} brought {tags:?}"));
+        }
+        // A host that refuses to change headers may leave a request without the tag.
+        if self.promises.trouble.faults {
+            return;
         }
         match (kind, tags.as_slice()) {
             (Kind::Private, []) => {}
