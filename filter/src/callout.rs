@@ -14,7 +14,8 @@ pub(crate) fn send(
     timeout: Duration,
 ) -> Option<u32> {
     headers.push(("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
-    proxy_wasm::hostcalls::dispatch_http_call(cluster, headers, body, vec![], timeout).ok()
+    let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+    host::send(cluster, &headers, body.unwrap_or_default(), timeout).ok()
 }
 
 /// What the proxy says in the place of an answer.

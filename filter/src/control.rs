@@ -1,14 +1,12 @@
 //! Requests to the control listener: the HTTP context that answers by itself.
 
 use crate::enforce::report;
-use crate::host::{self, Buffer, Headers};
+use crate::host::{self, Action, Buffer, Headers};
 use crate::root;
 use crate::worker::{self, Worker};
 use gate::{
     CONTROL_MAX_BODY, Call, Caller, Control as Access, Credential, Effects, Head, Moment, Reply, Site, StreamId,
 };
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,8 +30,16 @@ pub(crate) struct Control {
     body: Vec<u8>,
 }
 
-impl HttpContext for Control {
-    fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
+impl Control {
+    pub(crate) fn new(stream: StreamId, site: Rc<Site>, tokens: Rc<Tokens>) -> Control {
+        Control { stream, site, tokens, call: None, body: Vec::new() }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(crate) fn on_request_headers(&mut self, end: bool) -> Action {
         let Some(access) = &self.site.config.control else { return Action::Pause };
         let head = head();
         if let Some(page) = head.page() {
@@ -57,7 +63,7 @@ impl HttpContext for Control {
         Action::Pause
     }
 
-    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+    pub(crate) fn on_request_body(&mut self, size: usize, end: bool) -> Action {
         let awaited = worker::with(|worker| worker.bodies.contains_key(&self.stream)).unwrap_or(false);
         let Some(call) = self.call.take_if(|_| awaited) else { return Action::Pause };
         // The host collects what comes while the request is paused.
@@ -76,18 +82,9 @@ impl HttpContext for Control {
         }
         Action::Pause
     }
-}
 
-impl Context for Control {
-    fn on_done(&mut self) -> bool {
+    pub(crate) fn on_done(&self) {
         self.forget();
-        true
-    }
-}
-
-impl Control {
-    pub(crate) fn new(stream: StreamId, site: Rc<Site>, tokens: Rc<Tokens>) -> Control {
-        Control { stream, site, tokens, call: None, body: Vec::new() }
     }
 
     fn forget(&self) {

@@ -1,10 +1,9 @@
 //! Carries a decision out on the current HTTP context: tag, filter state, log line, refusal.
 
-use crate::host::{self, Headers, Level};
+use crate::host::{self, Action, Headers, Level};
 use crate::worker::Worker;
 use evaluator::Action as Verdict;
 use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
-use proxy_wasm::types::Action;
 
 /// Tags, and refuses where that is the decision; logs it when it is carried out. Returns whether the request was refused; an
 /// error where it was to be and neither passes nor is answered.

@@ -1,12 +1,9 @@
 //! The proxy's host calls, with bytes and statuses as they are.
 //!
-//! The SDK's own wrappers panic on statuses they do not foresee and on bytes that are not UTF-8, and a panic takes the
-//! worker's VM down with every stream that waits in it. These return an error instead. Names and numbers are those of
+//! The Rust SDK's panic on statuses they do not foresee and on bytes that are not UTF-8, and a panic takes the worker's VM
+//! down with every stream that waits in it. These return an error instead. Names and numbers are those of
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
-
-mod callbacks;
-pub(crate) mod ending;
 
 use gate::{Conflict, Moment, Store, Version};
 
@@ -47,6 +44,15 @@ pub(crate) enum Level {
     Info = 2,
     Warn = 3,
     Error = 4,
+    Critical = 5,
+}
+
+/// What a callback has the proxy do with the stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Action {
+    Continue = 0,
+    Pause = 1,
 }
 
 /// Header maps of the ABI.
@@ -209,6 +215,27 @@ pub(crate) fn reply(
     })
 }
 
+/// Sends a request to a cluster of the proxy. Returns the token that its answer will bear.
+pub(crate) fn send(cluster: &str, headers: &[(&str, &str)], body: &[u8], milliseconds: u32) -> Result<u32, Status> {
+    let (headers, mut token) = (pairs(headers), 0);
+    // SAFETY: all pointers and lengths are of live slices, and the last is to a live u32.
+    check(unsafe {
+        abi::proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            [].as_ptr(),
+            0,
+            milliseconds,
+            &mut token,
+        )
+    })?;
+    Ok(token)
+}
+
 /// Makes the proxy call `on_tick` this often.
 pub(crate) fn tick_every(milliseconds: u32) -> Result<(), Status> {
     // SAFETY: no pointers.
@@ -369,6 +396,18 @@ mod abi {
             headers: *const u8,
             headers_size: usize,
             grpc_status: i32,
+        ) -> u32;
+        pub(super) fn proxy_http_call(
+            cluster: *const u8,
+            cluster_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            milliseconds: u32,
+            token: *mut u32,
         ) -> u32;
         pub(super) fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> u32;
         pub(super) fn proxy_enqueue_shared_queue(queue: u32, value: *const u8, size: usize) -> u32;

@@ -1,14 +1,12 @@
 //! Requests: the HTTP context.
 
 use crate::enforce::{enforce, pass_untagged, report};
-use crate::host::{self, Headers};
+use crate::host::{self, Action, Headers};
 use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
 use crate::{remote, route};
 use evaluator::{Connection, Direction, Source, Timestamp};
 use gate::{Admitted, Config, Consulted, Destination, Remote, Site, StreamId};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -17,21 +15,31 @@ pub(crate) struct Http {
     stream: StreamId,
     site: Rc<Site>,
     /// A destination whose address is to be judged once it is known.
-    unresolved: Option<Unresolved>,
+    unresolved: Option<Box<Unresolved>>,
+    /// Something of it is kept elsewhere.
+    is_kept: bool,
 }
 
-impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+impl Http {
+    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Http {
+        Http { stream, site, unresolved: None, is_kept: false }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(crate) fn on_request_headers(&mut self) -> Action {
         let action = worker::with(|worker| self.decide(worker));
         action.unwrap_or_else(|| pass_untagged(Headers::Request, &self.site.config))
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
         // Some frameworks make headers of trailers.
         pass_untagged(Headers::RequestTrailers, &self.site.config)
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    pub(crate) fn on_response_headers(&mut self) -> Action {
         if let Some(name) = &self.site.config.tag.response_header {
             let tag = worker::with(|worker| worker.response_tags.remove(&self.stream)).flatten();
             let _ = match tag {
@@ -40,25 +48,20 @@ impl HttpContext for Http {
             };
         }
         let Some(unresolved) = self.unresolved.take() else { return Action::Continue };
+        self.is_kept = true;
         unresolved.hold(&self.site, self.stream)
     }
-}
 
-impl Context for Http {
-    fn on_done(&mut self) -> bool {
+    pub(crate) fn on_done(self) {
+        if !self.is_kept {
+            return;
+        }
         worker::with(|worker| {
             worker.gate.leave(self.stream);
             worker.response_tags.remove(&self.stream);
             worker.answers.remove(&self.stream);
             worker.resolved.retain(|resolved| !resolved.is_of(self.stream));
         });
-        true
-    }
-}
-
-impl Http {
-    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Http {
-        Http { stream, site, unresolved: None }
     }
 
     fn decide(&mut self, worker: &mut Worker) -> Action {
@@ -96,6 +99,7 @@ impl Http {
                 worker.wake(self.site.root);
                 match admitted {
                     Admitted::Held => {
+                        self.is_kept = true;
                         self.unresolved = unresolved(config, remote, facts);
                         return Action::Pause;
                     }
@@ -107,6 +111,7 @@ impl Http {
                 }
             }
         };
+        self.is_kept |= config.tag.response_header.is_some();
         let refused = enforce(worker, config, self.stream, remote, &decision).unwrap_or_else(|status| {
             report("reset a request", Err(status));
             true
@@ -119,9 +124,9 @@ impl Http {
 }
 
 /// The request, if its destination is known by name alone.
-fn unresolved(config: &Config, remote: &Remote, facts: RequestFacts) -> Option<Unresolved> {
+fn unresolved(config: &Config, remote: &Remote, facts: RequestFacts) -> Option<Box<Unresolved>> {
     let is_named = config.direction == Direction::Egress && config.destination == Destination::Name;
-    (is_named && remote.address.is_none()).then(|| Unresolved::new(remote.host.clone(), facts))
+    (is_named && remote.address.is_none()).then(|| Box::new(Unresolved::new(remote.host.clone(), facts)))
 }
 
 /// What rules and selection ask about the request, read only where one does.

@@ -1,13 +1,11 @@
 //! Connections: the network context.
 
 use crate::enforce::{log, report, write_tag};
-use crate::host;
+use crate::host::{self, Action};
 use crate::remote;
 use crate::worker::{self, Worker};
 use evaluator::Connection;
 use gate::{Admitted, Consulted, Decision, Place, Release, Remote, Site, StreamId};
-use proxy_wasm::traits::{Context, StreamContext};
-use proxy_wasm::types::Action;
 use std::rc::Rc;
 
 /// One connection.
@@ -21,8 +19,16 @@ pub(crate) struct Network {
     bytes: u64,
 }
 
-impl StreamContext for Network {
-    fn on_new_connection(&mut self) -> Action {
+impl Network {
+    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Network {
+        Network { stream, site, held: false, noted: None, bytes: 0 }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    pub(crate) fn on_new_connection(&mut self) -> Action {
         let action = worker::with(|worker| self.decide(worker));
         self.held = action == Some(Action::Pause);
         action.unwrap_or(Action::Continue)
@@ -30,16 +36,14 @@ impl StreamContext for Network {
 
     /// The proxy reads on while a connection is held, unless the next filter is `tcp_proxy`, and would hand what it
     /// reads to the next filter.
-    fn on_downstream_data(&mut self, size: usize, _: bool) -> Action {
+    pub(crate) fn on_downstream_data(&mut self, size: usize) -> Action {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         self.bytes = if self.held { size } else { self.bytes.saturating_add(size) };
         self.held = self.held && worker::with(|worker| worker.paused.contains(&self.stream)).unwrap_or(false);
         if self.held { Action::Pause } else { Action::Continue }
     }
-}
 
-impl Context for Network {
-    fn on_done(&mut self) -> bool {
+    pub(crate) fn on_done(mut self) {
         worker::with(|worker| {
             worker.gate.leave(self.stream);
             if let Some(place) = self.noted.take() {
@@ -47,13 +51,6 @@ impl Context for Network {
             }
             worker.paused.remove(&self.stream);
         });
-        true
-    }
-}
-
-impl Network {
-    pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Network {
-        Network { stream, site, held: false, noted: None, bytes: 0 }
     }
 
     fn decide(&mut self, worker: &mut Worker) -> Action {

@@ -1,24 +1,19 @@
 //! The root context: configuration, time, and lookups.
 
 use crate::callout::{self, Broken};
-use crate::control::{self, Control, Tokens};
+use crate::control::{self, Tokens};
 use crate::enforce::enforce;
 use crate::feeds::{self, Fetches};
-use crate::host::ending;
 use crate::host::{self, Buffer, Level, SharedData};
-use crate::http::Http;
-use crate::network::{self, Network};
+use crate::network;
 use crate::notify::{self, Deliveries};
-use crate::place;
 use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
-    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, StreamId,
-    Subject, WebhookSecret,
+    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, Subject,
+    WebhookSecret,
 };
-use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
-use proxy_wasm::types::ContextType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -48,15 +43,47 @@ pub(crate) struct Root {
     ending: bool,
 }
 
-struct Loaded {
+pub(crate) struct Loaded {
     site: Rc<Site>,
     key: Option<String>,
     /// What lets operators in.
     tokens: Rc<Tokens>,
 }
 
-impl RootContext for Root {
-    fn on_configure(&mut self, _: usize) -> bool {
+impl Loaded {
+    pub(crate) fn site(&self) -> Rc<Site> {
+        Rc::clone(&self.site)
+    }
+
+    pub(crate) fn tokens(&self) -> Rc<Tokens> {
+        Rc::clone(&self.tokens)
+    }
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Root {
+        Root {
+            id: RootId(id),
+            loaded: None,
+            asked: BTreeMap::new(),
+            fetches: Fetches::default(),
+            deliveries: Deliveries::default(),
+            tick: 0,
+            ending: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id.0
+    }
+
+    /// Its configuration, once there is one.
+    pub(crate) fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+
+    /// Loads the configuration. Returns whether it is one.
+    pub(crate) fn on_configure(&mut self) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
         match load(&document) {
             Ok(Opened { config, key, secret, tokens }) => {
@@ -77,7 +104,7 @@ impl RootContext for Root {
         }
     }
 
-    fn on_tick(&mut self) {
+    pub(crate) fn on_tick(&mut self) {
         let id = self.id;
         let mut fetches = std::mem::take(&mut self.fetches);
         let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
@@ -95,7 +122,7 @@ impl RootContext for Root {
         self.fetches = fetches;
     }
 
-    fn on_queue_ready(&mut self, _: u32) {
+    pub(crate) fn on_queue_ready(&mut self) {
         let id = self.id;
         self.run(|worker, proxy, effects| {
             let (peers, look) = worker.woken(id);
@@ -109,78 +136,32 @@ impl RootContext for Root {
         });
     }
 
-    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        let loaded = self.loaded.as_ref()?;
-        let (stream, site) = (StreamId(context_id), Rc::clone(&loaded.site));
-        place::created(context_id, &site);
-        if site.config.role == Role::Control {
-            return Some(Box::new(Control::new(stream, site, Rc::clone(&loaded.tokens))));
-        }
-        Some(Box::new(Http::new(stream, site)))
-    }
-
-    fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
-        let site = Rc::clone(&self.loaded.as_ref()?.site);
-        place::created(context_id, &site);
-        Some(Box::new(Network::new(StreamId(context_id), site)))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(match self.loaded.as_ref()?.site.config.role {
-            Role::Http | Role::Control => ContextType::HttpContext,
-            Role::Network => ContextType::StreamContext,
-        })
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+    /// Takes the answer to a callout. Returns whether it is the last one, for which a root waited that was done before.
+    pub(crate) fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize) -> bool {
         if let Some(fetch) = self.fetches.answered(token) {
             let page = feeds::read(headers, body_size);
-            return self.run(|worker, proxy, effects| worker.gate.fetched(fetch, page, proxy, effects));
+            self.run(|worker, proxy, effects| worker.gate.fetched(fetch, page, proxy, effects));
+            return false;
         }
         if let Some(delivery) = self.deliveries.answered(token) {
             let receipt = notify::read(headers);
-            return self.run(|worker, proxy, effects| worker.gate.delivered(delivery, &receipt, proxy.now, effects));
+            self.run(|worker, proxy, effects| worker.gate.delivered(delivery, &receipt, proxy.now, effects));
+            return false;
         }
-        let Some((lookup, subject)) = self.asked.remove(&token) else { return };
+        let Some((lookup, subject)) = self.asked.remove(&token) else { return false };
         let most = self.loaded.as_ref().map_or(0, |loaded| loaded.site.config.api.max_body);
         self.run(|worker, proxy, effects| {
             let facts = read(headers, body_size, most, &subject, proxy.now);
             let answer = Answer { facts, retry_after: callout::retry_after() };
             worker.gate.answer(lookup, &answer, proxy, effects);
         });
-        if self.ending && self.retire() {
-            ending::end_root(self.id.0);
-        }
+        self.ending && self.retire()
     }
 
-    fn on_done(&mut self) -> bool {
+    /// Returns whether nothing is to come any more, so that the root may go.
+    pub(crate) fn on_done(&mut self) -> bool {
         self.ending = true;
         self.retire()
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        worker::with(|worker| {
-            worker.remove_root(self.id);
-            worker.leave_gauges();
-        });
-    }
-}
-
-impl Root {
-    pub(crate) fn new(id: u32) -> Root {
-        Root {
-            id: RootId(id),
-            loaded: None,
-            asked: BTreeMap::new(),
-            fetches: Fetches::default(),
-            deliveries: Deliveries::default(),
-            tick: 0,
-            ending: false,
-        }
     }
 
     fn start(&mut self, config: Config, key: Option<String>, tokens: Tokens) {
@@ -306,6 +287,15 @@ impl Root {
             headers.push(("x-api-key", key));
         }
         callout::send(&api.cluster, headers, None, api.timeout)
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        worker::with(|worker| {
+            worker.remove_root(self.id);
+            worker.leave_gauges();
+        });
     }
 }
 

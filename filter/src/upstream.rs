@@ -2,13 +2,12 @@
 //! request. A tunnel is not open until then either.
 
 use crate::enforce::{log, refuse, report, write_tag};
-use crate::host;
+use crate::host::{self, Action};
 use crate::http::RequestFacts;
 use crate::remote;
 use crate::worker::{self, Worker};
 use evaluator::Action as Verdict;
 use gate::{Admitted, Config, Consulted, Decision, Release, Remote, RootId, Site, StreamId};
-use proxy_wasm::types::Action;
 use std::net::IpAddr;
 use std::rc::Rc;
 

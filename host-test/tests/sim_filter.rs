@@ -79,12 +79,12 @@ struct Budget {
 }
 
 const PASSED: Budget = Budget {
-    fuel: 7_000,
+    fuel: 6_200,
     calls: &[("proxy_get_property", 1), ("proxy_replace_header_map_value", 1), ("proxy_set_property", 1)],
 };
 
 const REFUSED: Budget = Budget {
-    fuel: 11_000,
+    fuel: 10_200,
     calls: &[
         ("proxy_get_header_map_value", 2),
         ("proxy_get_property", 1),

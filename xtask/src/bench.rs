@@ -56,7 +56,7 @@ fn load_generator() -> Result<()> {
         .context(help)
 }
 
-/// Builds the filter that does nothing, as the module is built but not trimmed.
+/// Builds the filter that does nothing, as the module is built, by the SDK and with all its callbacks.
 fn noop() -> Result<PathBuf> {
     run_command(&mut cargo(["build", "--package", "noop", "--target", toolchain::MODULE, "--profile", "wasm"]))?;
     Ok(workspace::target_directory().join(toolchain::MODULE).join("wasm/noop.wasm"))

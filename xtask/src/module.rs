@@ -2,7 +2,6 @@
 
 mod check;
 mod optimize;
-pub(crate) mod trim;
 
 pub(crate) use optimize::optimize;
 
@@ -15,9 +14,9 @@ use crate::command::{cargo, run};
 use crate::{npm, toolchain, workspace};
 
 /// The largest module we want to ship. Every worker of a proxy holds its own copy of the compiled code.
-const MAX_BYTES: usize = 808 << 10;
+const MAX_BYTES: usize = 780 << 10;
 
-/// Builds the filter, trims it, makes it small, checks it and puts it at `target/portcullis.wasm`, whose path is
+/// Builds the filter, makes it small, checks it and puts it at `target/portcullis.wasm`, whose path is
 /// returned. The names of its functions go to `target/portcullis.symbols`.
 ///
 /// # Errors
@@ -29,19 +28,15 @@ pub(crate) fn build() -> Result<PathBuf> {
     // Flags are separated by this character where any other could be part of a path.
     run(build.env("CARGO_ENCODED_RUSTFLAGS", toolchain::flags_without_paths()?.join("\u{1f}")))?;
     let built = workspace::target_directory().join(toolchain::MODULE).join("wasm/portcullis_filter.wasm");
-    let bytes = fs::read(&built).with_context(|| format!("cargo has not left a module at {}", built.display()))?;
-    let trimmed = built.with_file_name("trimmed.wasm");
-    let bytes = trim::trim(&bytes).with_context(|| format!("cannot trim {}", built.display()))?;
-    fs::write(&trimmed, bytes).with_context(|| format!("cannot write {}", trimmed.display()))?;
     let (small, most) = if npm::is_there() {
         let small = built.with_file_name("small.wasm");
         let symbols = workspace::module().with_extension("symbols");
-        optimize(&trimmed, &small, &[&format!("--symbolmap={}", symbols.display())])?;
+        optimize(&built, &small, &[&format!("--symbolmap={}", symbols.display())])?;
         demangle(&symbols)?;
         (small, MAX_BYTES)
     } else {
         println!("   note: there is no Node with npm, so the module stays larger than it could be");
-        (trimmed, usize::MAX)
+        (built, usize::MAX)
     };
     ship(&small, most)
 }

@@ -9,7 +9,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::{cargo, output, program, run as run_command};
-use crate::module::trim;
 use crate::step::Steps;
 use crate::{soak, toolchain, workspace};
 use bugs::{BUGS, Bug};
@@ -68,10 +67,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     build.arg(folder.join("source/Cargo.toml")).arg("--target-dir").arg(&target);
     build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_PANIC", "abort");
     run_command(&mut build)?;
-    let bytes = fs::read(target.join(toolchain::MODULE).join("release/portcullis_filter.wasm"))?;
-    let module = folder.join("module.wasm");
-    fs::write(&module, trim::trim(&bytes)?)?;
-    Ok(module)
+    Ok(target.join(toolchain::MODULE).join("release/portcullis_filter.wasm"))
 }
 
 /// Copies what is versioned. What is as it was keeps its time, so that it is not built anew.

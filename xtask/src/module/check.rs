@@ -55,7 +55,7 @@ const HOST_FUNCTIONS: [&str; 39] = [
 const WASI_FUNCTIONS: [&str; 6] =
     ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
-/// What the proxy looks for in a module before the first callback. (It takes `malloc` as well, but our SDK has this one.)
+/// What the proxy looks for in a module before the first callback. (It takes `malloc` as well, but we have this one.)
 const NEEDED_EXPORTS: [&str; 4] = ["memory", "_initialize", "proxy_on_memory_allocate", ABI];
 
 const ABI: &str = "proxy_abi_version_0_2_1";
