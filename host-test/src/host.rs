@@ -14,6 +14,7 @@ mod headers;
 pub(crate) mod module;
 mod property;
 mod random;
+mod restriction;
 mod shared;
 mod state;
 pub(crate) mod vm;

@@ -3,6 +3,7 @@
 use super::{
     abi::Status,
     fault::{ALLOCATE, Effect},
+    restriction::Restriction,
     state::VmState,
     table::{HostFunction, Run, TABLE},
     wasi,
@@ -15,9 +16,6 @@ pub(crate) struct Call<'a> {
     pub(crate) caller: Caller<'a, VmState>,
     pub(crate) arguments: [u64; 12],
 }
-
-/// The only call that the module's allocator may make.
-const IN_ALLOCATOR: &[&str] = &["env.proxy_log"];
 
 /// Registers every function of this version of the ABI.
 pub(crate) fn link(linker: &mut Linker<VmState>, version: super::abi::AbiVersion) -> Result<()> {
@@ -71,7 +69,7 @@ impl Call<'_> {
             }
             if world.faults.is_empty() { None } else { world.faults.meet(function.name, worker) }
         };
-        if state.restricted.is_some_and(|allowed| !allowed.contains(&name)) {
+        if state.restricted.is_some_and(|restriction| !restriction.allows(function)) {
             return Err(Error::msg(format!("restricted_callback: {name} is not allowed here")));
         }
         let allowed = state.allowed.as_ref().is_none_or(|allowed| allowed.contains(function.name));
@@ -192,7 +190,7 @@ impl Call<'_> {
             world.note_call(worker, || Event::Enter { function: name.into(), arguments: vec![u64::from(size)] });
         }
         let state = self.caller.data_mut();
-        let before = (state.restricted.replace(IN_ALLOCATOR), state.current, state.effective);
+        let before = (state.restricted.replace(Restriction::Allocator), state.current, state.effective);
         (state.current, state.effective) = (0, 0);
         let mut results = [Val::I32(0)];
         let outcome = allocator.call(&mut self.caller, &[Val::I32(size as i32)], &mut results);

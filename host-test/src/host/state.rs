@@ -4,6 +4,7 @@ use super::{
     abi::{AbiVersion, StreamType},
     context::Context,
     headers::HeaderMap,
+    restriction::Restriction,
     world::World,
 };
 use std::{
@@ -77,8 +78,8 @@ pub(crate) struct VmState {
     /// The context whose callback is running, and the one on which it acts instead; 0 for none.
     pub(crate) current: u32,
     pub(crate) effective: u32,
-    /// The only host calls that are allowed at this moment.
-    pub(crate) restricted: Option<&'static [&'static str]>,
+    /// What keeps most host calls from being made at this moment.
+    pub(crate) restricted: Option<Restriction>,
     /// A reply was sent in this callback: the stream goes no further.
     pub(crate) stop_next: bool,
     pub(crate) actions: VecDeque<Action>,

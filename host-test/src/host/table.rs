@@ -363,7 +363,7 @@ pub static TABLE: &[HostFunction] = &[
         "clock_time_get",
         &["clock", "i64:precision", "out_time"],
         Run::Wasi(wasi::clock_time),
-        "0: time of day, 1: time since the start",
+        "0: time of day, 1: a clock that only goes forward, past 0 from the start",
     ),
     wasi("fd_advise", &["fd", "i64:offset", "i64:length", "advice"], NOTHING, ""),
     wasi("fd_allocate", &["fd", "i64:offset", "i64:length"], NOTHING, ""),

@@ -4,6 +4,7 @@ use super::{
     abi::AbiVersion,
     context::{Context, Kind},
     module::Module,
+    restriction::Restriction,
     state::{Limits, MemoryLimit, VmState},
 };
 use crate::trace::Event;
@@ -85,31 +86,6 @@ impl Callback {
     }
 }
 
-/// What is allowed before the first callback.
-const AT_START: &[&str] = &[
-    "env.proxy_log",
-    "env.emscripten_notify_memory_growth",
-    "env.pthread_equal",
-    "wasi_unstable.fd_write",
-    "wasi_snapshot_preview1.fd_write",
-    "wasi_unstable.args_sizes_get",
-    "wasi_snapshot_preview1.args_sizes_get",
-    "wasi_unstable.args_get",
-    "wasi_snapshot_preview1.args_get",
-    "wasi_unstable.environ_sizes_get",
-    "wasi_snapshot_preview1.environ_sizes_get",
-    "wasi_unstable.environ_get",
-    "wasi_snapshot_preview1.environ_get",
-    "wasi_unstable.fd_prestat_get",
-    "wasi_snapshot_preview1.fd_prestat_get",
-    "wasi_unstable.fd_prestat_dir_name",
-    "wasi_snapshot_preview1.fd_prestat_dir_name",
-    "wasi_unstable.clock_time_get",
-    "wasi_snapshot_preview1.clock_time_get",
-    "wasi_unstable.random_get",
-    "wasi_snapshot_preview1.random_get",
-];
-
 /// A VM.
 #[derive(Debug)]
 pub(crate) struct Vm {
@@ -134,7 +110,7 @@ impl Vm {
     fn start(&mut self, module: &Module) -> wasmtime::Result<()> {
         let store = &mut self.store;
         store.data_mut().contexts.insert(0, Context::new(Kind::Vm, 0, usize::MAX));
-        store.data_mut().restricted = Some(AT_START);
+        store.data_mut().restricted = Some(Restriction::Start);
         let instance = module.pre.instantiate(&mut *store)?;
         store.data_mut().memory = instance.get_memory(&mut *store, "memory");
         let allocator = ["malloc", "proxy_on_memory_allocate"]

@@ -17,6 +17,10 @@ pub(crate) const NOTCAPABLE: u32 = 76;
 
 const MOST_RANDOM_BYTES: u32 = 65_536;
 
+/// How long the machine has been on when the simulation starts, in nanoseconds: as everywhere, the clock that only goes
+/// forward is past 0. The runtime of Go takes 0 for a clock that does not work.
+const UP: u64 = 3_600_000_000_000;
+
 fn fault(_: Status) -> u32 {
     FAULT
 }
@@ -50,7 +54,7 @@ pub(crate) fn clock_time(call: &mut Call<'_>) -> Result<(), u32> {
     let world = call.caller.data().world.clone();
     let time = match call.arg(0) {
         0 => world.borrow().time_of_day(),
-        1 => world.borrow().now,
+        1 => UP.saturating_add(world.borrow().now),
         _ => return Err(NOTSUP),
     };
     call.put_long(2, time).map_err(fault)
