@@ -7,6 +7,9 @@
     reason = "a command for the terminal"
 )]
 
+#[macro_use]
+mod out;
+
 mod bench;
 mod inspect;
 mod replay;
