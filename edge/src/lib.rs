@@ -40,7 +40,7 @@ pub use doorway::Doorway;
 #[cfg(feature = "policy")]
 pub use {
     list::{List, is_public},
-    policy::{Policy, assess},
+    policy::{Policy, address, assess},
 };
 
 use gate::Moment;

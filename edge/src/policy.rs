@@ -2,37 +2,49 @@
 
 use crate::mistakes::described;
 use crate::{assessment, json, moment};
-use evaluator::{Connection, Direction, Judgement, Profile, examine};
+use evaluator::{
+    Action, AnswerError, Assessment, Connection, Country, Direction, Evidence, Finding, Findings, Level, Profile,
+    REPORT_PAGES, Score, examine, found_in, report_link,
+};
 use gate::Config;
-use serde::Deserialize;
-use std::borrow::Cow;
+use serde::Serialize;
+use std::iter;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The rules of a configuration.
 #[wasm_bindgen]
 pub struct Policy(Config);
 
-/// What is known of a connection; everything may be left out, and then asks or says nothing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given<'a> {
-    ip: Option<IpAddr>,
-    port: Option<u16>,
-    #[serde(borrow)]
-    product: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    direction: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    path: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    host: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    route: Option<Cow<'a, str>>,
-    client: Option<IpAddr>,
+/// The words in which a policy judges, and which numbers stand for them.
+#[derive(Serialize)]
+struct Terms<'a> {
+    direction: &'static str,
+    profile: Option<&'static str>,
+    /// The field of an assessment that has the findings which the rules look at.
+    evidence: &'static str,
+    /// What happens where no rule matches, then the names of the rules and what they do.
+    rules: Vec<(Option<&'a str>, &'static str)>,
+    /// The codes of all findings, in the order of their bits.
+    findings: Vec<&'static str>,
+    /// The codes of answers that are no report.
+    failures: Vec<&'static str>,
+    /// What the link to the page of an address begins with.
+    pages: &'static str,
 }
+
+/// An address as a judgement writes it.
+#[derive(Serialize)]
+struct Address {
+    ip: IpAddr,
+    link: String,
+}
+
+/// In what [`Policy::decide`] returns: the connection shows something, which [`Policy::found`] tells.
+const SHOWS: u32 = 1 << 29;
+/// In what [`Policy::decide`] returns: the judgement writes the address in another way, which [`address`] tells.
+const REWRITTEN: u32 = 1 << 30;
 
 #[wasm_bindgen]
 impl Policy {
@@ -45,37 +57,77 @@ impl Policy {
         Config::parse_policy(document).map(Policy).map_err(|mistakes| described(&mistakes))
     }
 
-    /// Judges a connection by an assessment, or by the failure that took its place; both are JSON, and so is the answer.
+    /// What the numbers stand for that [`Policy::decide`] takes and returns, as JSON.
+    pub fn terms(&self) -> String {
+        let Config { policy, profile, direction, .. } = &self.0;
+        let rules = policy.rules.iter().map(|rule| (Some(&*rule.name), rule.then.name()));
+        json(&Terms {
+            direction: direction.name(),
+            profile: profile.map(Profile::name),
+            evidence: match policy.evidence {
+                Evidence::Current => "findings",
+                Evidence::Published => "published",
+            },
+            rules: iter::once((None, Action::Allow.name())).chain(rules).collect(),
+            findings: Finding::ALL.iter().map(|finding| finding.code()).collect(),
+            failures: AnswerError::ALL.iter().map(|error| error.code()).collect(),
+            pages: REPORT_PAGES,
+        })
+    }
+
+    /// Judges a connection by what was learned about its address: the place of the rule that decides in [`Policy::terms`],
+    /// with [`SHOWS`] and [`REWRITTEN`].
+    ///
+    /// `findings` has the bits of those that the rules look at, `country` its letters, the first lowest. Of what is unknown,
+    /// levels and the port are -1, and the others zero.
     ///
     /// # Errors
-    /// What is wrong with one of them.
-    pub fn decide(&self, assessment: &str, connection: &str, now: f64) -> Result<String, String> {
-        let examined = assessment::read(assessment)?;
-        let given: Given<'_> = serde_json::from_str(connection).map_err(|error| format!("connection: {error}"))?;
-        let subject = examined.as_ref().ok().and_then(|examination| examination.reading.subject);
-        let Some(ip) = given.ip.or(subject) else {
-            return Err("connection.ip: the report names no address, so the connection has to".into());
-        };
-        let direction = match given.direction.as_deref() {
-            None => self.0.direction,
-            Some("ingress") => Direction::Ingress,
-            Some("egress") => Direction::Egress,
-            Some(other) => return Err(format!("connection.direction: {other:?} is neither ingress nor egress")),
+    /// What is wrong.
+    #[expect(clippy::too_many_arguments, reason = "one for each thing that rules may ask about")]
+    pub fn decide(
+        &self,
+        ip: &str,
+        findings: u32,
+        inbound: f64,
+        outbound: f64,
+        asn: u32,
+        country: u32,
+        egress: bool,
+        port: i32,
+        now: f64,
+        product: Option<String>,
+        path: Option<String>,
+        method: Option<String>,
+        host: Option<String>,
+    ) -> Result<u32, String> {
+        let rewritten = is_rewritten(ip, address_of(ip, "connection.ip")?);
+        let now = moment(now).timestamp();
+        let set = Findings::from_bits(findings);
+        let [first, second, ..] = country.to_le_bytes();
+        let assessment = Assessment {
+            learned: now,
+            findings: set,
+            published: set,
+            asn: NonZeroU32::new(asn),
+            country: str::from_utf8(&[first, second]).ok().and_then(Country::parse),
+            score: Score { inbound: level(inbound)?, outbound: level(outbound)? },
         };
         let connection = Connection {
-            direction,
-            port: given.port,
-            product: given.product.as_deref(),
-            path: given.path.as_deref().map(str::as_bytes),
-            method: given.method.as_deref().map(str::as_bytes),
-            host: given.host.as_deref().map(str::as_bytes),
-            route: given.route.as_deref().map(str::as_bytes),
-            client: given.client,
-            now: moment(now).timestamp(),
+            path: path.as_deref().map(str::as_bytes),
+            method: method.as_deref().map(str::as_bytes),
+            host: host.as_deref().map(str::as_bytes),
+            ..shown(egress, port, product.as_deref(), now)
         };
-        let profile = self.0.profile.map(Profile::name);
-        let examined = examined.as_ref().map_err(|error| *error);
-        Ok(json(&Judgement::new(ip, examined, &self.0.policy, profile, &connection)))
+        let verdict = self.0.policy.evaluate(&assessment, &connection);
+        let decided = verdict.rule.map_or(0, |rule| u32::from(rule).saturating_add(1));
+        let shows = !self.0.policy.found_in(&connection).is_empty();
+        Ok(decided | if shows { SHOWS } else { 0 } | if rewritten { REWRITTEN } else { 0 })
+    }
+
+    /// What the connection itself shows, as findings in JSON.
+    pub fn found(&self, egress: bool, port: i32, product: Option<String>) -> String {
+        let connection = shown(egress, port, product.as_deref(), moment(0.0).timestamp());
+        json(&found_in(&connection, &self.0.policy).collect::<Vec<_>>())
     }
 }
 
@@ -83,6 +135,41 @@ impl Policy {
 #[wasm_bindgen]
 pub fn assess(http_status: u16, body: &[u8], now: f64) -> String {
     assessment::write(&examine(http_status, body, moment(now).timestamp()))
+}
+
+/// The address as judgements write it, and Criminal IP's page about it, as JSON.
+///
+/// # Errors
+/// Where it is none.
+#[wasm_bindgen]
+pub fn address(ip: &str, path: &str) -> Result<String, String> {
+    let ip = address_of(ip, path)?;
+    Ok(json(&Address { ip, link: report_link(ip) }))
+}
+
+fn address_of(text: &str, path: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{path}: {text:?} is no address"))
+}
+
+/// Whether a judgement writes an address that was read from this text in another way, be it only in the link. IPv4 addresses
+/// have one form.
+fn is_rewritten(text: &str, ip: IpAddr) -> bool {
+    ip.is_ipv6() && (ip.to_canonical() != ip || ip.to_string() != text)
+}
+
+/// A connection of which this is known.
+fn shown(egress: bool, port: i32, product: Option<&str>, now: evaluator::Timestamp) -> Connection<'_> {
+    let direction = if egress { Direction::Egress } else { Direction::Ingress };
+    Connection { port: u16::try_from(port).ok(), product, ..Connection::new(direction, now) }
+}
+
+fn level(number: f64) -> Result<Option<Level>, String> {
+    use Level::{Critical, Dangerous, Low, Moderate, Safe};
+    if number == -1.0 {
+        return Ok(None);
+    }
+    let level = [Safe, Low, Moderate, Dangerous, Critical].into_iter().find(|level| f64::from(*level as u8) == number);
+    level.map(Some).ok_or_else(|| "this is no assessment: its levels are 20, 40, 60, 80 or 100".into())
 }
 
 #[cfg(test)]

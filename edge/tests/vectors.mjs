@@ -12,6 +12,8 @@ export function disagreements({ Policy, parseList, isPublic, ConfigError }, { ve
     const read = policy.assess(reports[report], { status, at: when });
     expect(`${name}, assessment`, read, assessment);
     expect(`${name}, judgement`, policy.decide(read, { ...connection, at: when }), judgement);
+    const stored = JSON.parse(JSON.stringify(read));
+    expect(`${name}, judgement of what was stored`, policy.decide(stored, { ...connection, at: when, route: null }), judgement);
   }
   for (const [kind, expected] of [["public", true], ["special", false], ["none", "TypeError"]]) {
     for (const address of addresses[kind]) expect(address, outcome(() => isPublic(address)), expected);
@@ -31,15 +33,44 @@ export function disagreements({ Policy, parseList, isPublic, ConfigError }, { ve
     }
   }
   expect("a configuration with a mistake", outcome(() => new Policy({ modus: 1 })), "ConfigError");
-  expect("what is no assessment", outcome(() => new Policy().decide({}, {})), "TypeError");
+  misuse(new Policy(), expect);
   return wrong;
 }
 
-function outcome(what) {
+/** What is wrong with something given is said, with its path. */
+function misuse(policy, expect) {
+  const clean = { outcome: "assessed", ip: "192.0.2.1", score: { inbound: 20, outbound: null } };
+  for (const [assessment, connection, problem] of [
+    [undefined, {}, "this is no assessment: "],
+    [[], {}, "this is no assessment: "],
+    [{}, {}, "this is no assessment: "],
+    [{ ...clean, outcome: "fine" }, {}, "this is no assessment: there is no outcome"],
+    [{ ...clean, findings: [{ code: "tor" }] }, {}, "this is no assessment: there is no finding"],
+    [{ ...clean, score: { inbound: 30 } }, {}, "this is no assessment: "],
+    [{ outcome: "bad_key" }, {}, "connection.ip: the report names no address"],
+    [clean, { ip: "192.0.2" }, "connection.ip: "],
+    [clean, { client: "192.0.2" }, "connection.client: "],
+    [clean, { direction: "up" }, "connection.direction: "],
+    [clean, { port: 70_000 }, "connection.port: "],
+    [clean, { path: 1 }, "connection.path: "],
+    [clean, { prt: 1 }, "connection.prt: "],
+  ]) {
+    const said = outcome(() => policy.decide(assessment, connection), ({ name, message }) => `${name}: ${message}`);
+    expect(`decide(${JSON.stringify(assessment)}, ${JSON.stringify(connection)})`, String(said).startsWith(`TypeError: ${problem}`) || said, true);
+  }
+  const changed = policy.assess(`{"status":200,"ip":"2001:DB8::1","score":{"inbound":"Safe"}}`);
+  expect("before the change", policy.decide(changed).verdict, "allow");
+  changed.findings.push({ code: "c2", detail: null });
+  const { verdict, ip, link } = policy.decide(changed, { ip: "::ffff:192.0.2.7" });
+  const page = "https://www.criminalip.io/asset/report/192.0.2.7";
+  expect("after the change", [verdict, ip, link], ["deny", "::ffff:192.0.2.7", page]);
+}
+
+function outcome(what, say = ({ name }) => name) {
   try {
     return what();
   } catch (problem) {
-    return problem.name;
+    return say(problem);
   }
 }
 

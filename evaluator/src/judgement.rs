@@ -1,8 +1,6 @@
 //! Judgements: a verdict with what people and programs want to know about it, in one form for all of them.
 
-use crate::{
-    Action, AnswerError, Assessment, Connection, Detail, Evidence, Examination, Finding, Findings, Level, Policy, Score,
-};
+use crate::{Action, AnswerError, Connection, Detail, Evidence, Examination, Finding, Level, Policy, Score};
 use alloc::{format, string::String, vec::Vec};
 use core::net::IpAddr;
 use serde::Serialize;
@@ -94,7 +92,7 @@ impl<'a> Judgement<'a> {
             Evidence::Published => &examination.published,
         };
         let mut findings: Vec<_> = reported.iter().map(Found::from).collect();
-        findings.extend(found_in(connection, policy, assessment));
+        findings.extend(found_in(connection, policy));
         Judgement {
             suspicious: Some(verdict.action != Action::Allow),
             verdict: Some(verdict.action.name()),
@@ -112,15 +110,10 @@ impl<'a> From<&'a Detail> for Found<'a> {
     }
 }
 
-/// What is found in the connection alone.
-fn found_in<'a>(
-    connection: &Connection<'_>,
-    policy: &Policy,
-    assessment: &Assessment,
-) -> impl Iterator<Item = Found<'a>> + use<'a> {
-    let nothing = Assessment { findings: Findings::EMPTY, published: Findings::EMPTY, ..*assessment };
+/// What a policy finds in the connection alone.
+pub fn found_in<'a>(connection: &Connection<'_>, policy: &Policy) -> impl Iterator<Item = Found<'a>> + use<'a> {
     let port = connection.port.unwrap_or_default();
-    policy.evaluate(&nothing, connection).findings.iter().map(move |finding| {
+    policy.found_in(connection).iter().map(move |finding| {
         let detail = match finding {
             Finding::Openssh => format!("product hint on port {port}"),
             _ => format!("destination port {port}"),
@@ -129,9 +122,12 @@ fn found_in<'a>(
     })
 }
 
+/// Where Criminal IP's pages about addresses are, for people; each ends with its address.
+pub const REPORT_PAGES: &str = "https://www.criminalip.io/asset/report/";
+
 /// Criminal IP's page about an address, for people.
 pub fn report_link(ip: IpAddr) -> String {
-    format!("https://www.criminalip.io/asset/report/{}", ip.to_canonical())
+    format!("{REPORT_PAGES}{}", ip.to_canonical())
 }
 
 #[cfg(test)]

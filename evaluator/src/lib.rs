@@ -46,7 +46,7 @@ pub use address::{AddressError, Peer, parse_peer};
 pub use assessment::{Assessment, Class, Country, Level, Score};
 pub use finding::{Finding, Findings};
 pub use host::{Host, HostEntry, HostError, HostList, HostScope, RepeatedHost, is_internal, parse_host};
-pub use judgement::{Found, Judgement, Levels, report_link};
+pub use judgement::{Found, Judgement, Levels, REPORT_PAGES, found_in, report_link};
 pub use list::{Duplicate, Entry, List};
 pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Policy, Rule, Verdict};
 pub use profile::Profile;

@@ -194,12 +194,11 @@ impl Policy {
     ///
     /// Rules after the 65,536th are never reached.
     pub fn evaluate(&self, assessment: &Assessment, connection: &Connection<'_>) -> Verdict {
-        let findings = match (self.evidence, connection.direction) {
-            (Evidence::Published, _) => assessment.published.union(found_in(connection)),
-            (Evidence::Current, Direction::Egress) => assessment.findings.union(found_in(connection)),
-            // The port is the proxy's own listener: it says nothing about the client.
-            (Evidence::Current, Direction::Ingress) => assessment.findings,
+        let read = match self.evidence {
+            Evidence::Published => assessment.published,
+            Evidence::Current => assessment.findings,
         };
+        let findings = read.union(self.found_in(connection));
         let score = assessment.score.toward(connection.direction);
         let reached = self.rules.get(..=usize::from(u16::MAX)).unwrap_or(&self.rules);
         let decided =
@@ -209,6 +208,15 @@ impl Policy {
             None => (Action::Allow, None),
         };
         Verdict { action, rule, findings, score }
+    }
+
+    /// What the connection itself shows, as this policy reads it.
+    pub fn found_in(&self, connection: &Connection<'_>) -> Findings {
+        match (self.evidence, connection.direction) {
+            // The port is the proxy's own listener: it says nothing about the client.
+            (Evidence::Current, Direction::Ingress) => Findings::EMPTY,
+            _ => found_in(connection),
+        }
     }
 
     /// The name of the rule that decided this verdict of this policy; `None` where none matched.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{List, is_public};
-use evaluator::Timestamp;
+use evaluator::{Judgement, Timestamp};
 use serde_json::{Value, json as object};
 
 fn millis(time: &Value) -> f64 {
@@ -12,6 +12,25 @@ fn millis(time: &Value) -> f64 {
 
 fn read(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
+}
+
+/// What [`Policy::decide`] says about a case, from the assessment as JavaScript has it.
+fn decide(policy: &Policy, terms: &Value, assessment: &Value, connection: &Value, now: f64) -> u32 {
+    let text = |key: &str| connection[key].as_str().map(str::to_owned);
+    let codes = assessment[terms["evidence"].as_str().unwrap()].as_array();
+    let findings = codes.into_iter().flatten().filter_map(|found| Finding::from_code(found["code"].as_str().unwrap()));
+    let bits = Findings::of(&findings.collect::<Vec<_>>()).bits();
+    let country = assessment["country"]
+        .as_str()
+        .map_or(0, |letters| u32::from(u16::from_le_bytes(letters.as_bytes().try_into().unwrap())));
+    let level = |direction: &str| assessment["score"][direction].as_f64().unwrap_or(-1.0);
+    let ip = connection["ip"].as_str().or(assessment["ip"].as_str()).unwrap();
+    let egress = connection["direction"].as_str().or(terms["direction"].as_str()) == Some("egress");
+    let asn = u32::try_from(assessment["asn"].as_u64().unwrap_or(0)).unwrap();
+    let port = connection["port"].as_i64().map_or(-1, |port| i32::try_from(port).unwrap());
+    let (inbound, outbound) = (level("inbound"), level("outbound"));
+    let (product, path, method, host) = (text("product"), text("path"), text("method"), text("host"));
+    policy.decide(ip, bits, inbound, outbound, asn, country, egress, port, now, product, path, method, host).unwrap()
 }
 
 #[test]
@@ -23,13 +42,38 @@ fn reports_are_read_and_judged_as_the_vectors_say() {
             format!("{}/../evaluator/tests/fixtures/{}", env!("CARGO_MANIFEST_DIR"), case["report"].as_str().unwrap());
         let (report, at) = (std::fs::read(path).unwrap(), millis(&case["at"]));
         let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
-        let assessment = assess(status, &report, at);
-        assert_eq!(read(&assessment), case["assessment"], "{name}");
+        let assessment = read(&assess(status, &report, at));
+        assert_eq!(assessment, case["assessment"], "{name}");
         let policy = Policy::new(case["config"].to_string().as_bytes()).unwrap();
-        let judgement = policy.decide(&assessment, &case["connection"].to_string(), at).unwrap();
-        assert_eq!(read(&judgement), case["judgement"], "{name}");
+        let terms = read(&policy.terms());
+        let judgement = &case["judgement"];
+        let decided = decide(&policy, &terms, &assessment, &case["connection"], at);
+        let rule = &terms["rules"][usize::try_from(decided & (SHOWS - 1)).unwrap()];
+        if assessment["outcome"] == "assessed" {
+            assert_eq!(*rule, object!([judgement["rule"], judgement["verdict"]]), "{name}");
+        }
+        assert_eq!(read(&whole(&policy.0, status, &report, at, &case["connection"])), *judgement, "{name}");
     }
     assert!(cases.as_array().unwrap().len() > 20);
+}
+
+/// The judgement as the command line has it.
+fn whole(config: &Config, status: u16, report: &[u8], at: f64, given: &Value) -> String {
+    let now = moment(at).timestamp();
+    let examined = examine(status, report, now);
+    let subject = examined.as_ref().ok().and_then(|examination| examination.reading.subject);
+    let ip = given["ip"].as_str().map(|ip| ip.parse().unwrap()).or(subject).unwrap();
+    let bytes = |key: &str| given[key].as_str().map(str::as_bytes);
+    let connection = Connection {
+        port: given["port"].as_u64().map(|port| u16::try_from(port).unwrap()),
+        product: given["product"].as_str(),
+        path: bytes("path"),
+        method: bytes("method"),
+        host: bytes("host"),
+        ..Connection::new(config.direction, now)
+    };
+    let profile = config.profile.map(Profile::name);
+    json(&Judgement::new(ip, examined.as_ref().map_err(|error| *error), &config.policy, profile, &connection))
 }
 
 #[test]
@@ -59,21 +103,30 @@ fn lists_find_what_the_vectors_say() {
 }
 
 #[test]
-fn what_is_no_assessment_or_no_connection_is_said() {
-    let policy = Policy::new(b"{}").ok().unwrap();
-    let clean =
-        object!({"outcome": "assessed", "ip": "192.0.2.1", "score": {"inbound": 20, "outbound": null}}).to_string();
-    for (assessment, connection, problem) in [
-        ("[]", "{}", "this is no assessment"),
-        (r#"{"outcome": "fine"}"#, "{}", "there is no outcome"),
-        (r#"{"outcome": "assessed", "findings": [{"code": "tor"}]}"#, "{}", "there is no finding"),
-        (r#"{"outcome": "assessed", "score": {"inbound": 30}}"#, "{}", "there is no level 30"),
-        (r#"{"outcome": "bad_key"}"#, "{}", "connection.ip"),
-        (&clean, r#"{"direction": "up"}"#, "connection.direction"),
-        (&clean, r#"{"port": 70000}"#, "connection: "),
-        (&clean, r#"{"prt": 1}"#, "connection: "),
+fn an_address_that_a_judgement_writes_in_another_way_is_said_to_be_so() {
+    for (text, rewritten) in [
+        ("192.0.2.1", false),
+        ("2001:db8::1", false),
+        ("2001:DB8::1", true),
+        ("2001:db8:0::1", true),
+        // The page is that of the IPv4 address.
+        ("::ffff:192.0.2.7", true),
     ] {
-        let error = policy.decide(assessment, connection, 0.0).unwrap_err();
-        assert!(error.starts_with(problem), "{error}");
+        let ip: IpAddr = text.parse().unwrap();
+        assert_eq!(is_rewritten(text, ip), rewritten, "{text}");
+        assert_eq!((ip.to_string(), report_link(ip)) == (text.into(), format!("{REPORT_PAGES}{text}")), !rewritten);
     }
+}
+
+#[test]
+fn what_is_no_address_and_no_level_is_said() {
+    let policy = Policy::new(b"{}").ok().unwrap();
+    let decide = |ip: &str, inbound| {
+        policy.decide(ip, 0, inbound, -1.0, 0, 0, false, -1, 0.0, None, None, None, None).unwrap_err()
+    };
+    assert!(decide("192.0.2", 20.0).starts_with("connection.ip: \"192.0.2\""));
+    for level in [0.0, 30.0, 276.0, f64::NAN] {
+        assert!(decide("192.0.2.1", level).starts_with("this is no assessment: "), "{level}");
+    }
+    assert!(address("192.0.2", "connection.client").unwrap_err().starts_with("connection.client: "));
 }
