@@ -1,6 +1,6 @@
 //! The worker's own memory of peers: assessments and, for a short while, lookups that failed. Never verdicts.
 
-use crate::{CacheLimits, Config, LookupError, SubjectId};
+use crate::{CacheLimits, Config, LookupError, RootId, SubjectId};
 use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
 use quick_cache::{Lifecycle, UnitWeighter, unsync};
@@ -87,12 +87,29 @@ pub(crate) struct Remembered {
     pub(crate) fact: Fact,
     /// When a lookup to learn the fact anew last failed.
     refresh_failed: Timestamp,
+    /// Which lists it was last looked for in, in vain.
+    pub(crate) unlisted: Edition,
+}
+
+/// The scope and the lists of a configuration, with overrides and feeds, as they were at some time. An entry that stops
+/// counting makes no other edition: who is on no list does not come onto one by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edition {
+    /// Whose they are.
+    pub(crate) root: RootId,
+    /// How often overrides and feeds have changed, and one.
+    pub(crate) changes: u32,
+}
+
+impl Edition {
+    /// No edition of any lists.
+    const NONE: Edition = Edition { root: RootId(0), changes: 0 };
 }
 
 impl Remembered {
     /// A fact just learned.
     pub(crate) fn new(fact: Fact) -> Remembered {
-        Remembered { fact, refresh_failed: Timestamp::from_unix(0) }
+        Remembered { fact, refresh_failed: Timestamp::from_unix(0), unlisted: Edition::NONE }
     }
 }
 
@@ -127,7 +144,7 @@ impl Cache {
         limits: &CacheLimits,
         now: Timestamp,
     ) -> Freshness {
-        let Remembered { fact, refresh_failed } = remembered;
+        let Remembered { fact, refresh_failed, .. } = remembered;
         let age = u64::from(fact.age(now));
         let full = lifetime.as_secs();
         if let Fact::Failed { .. } = fact {
@@ -150,8 +167,7 @@ impl Cache {
     /// Remembers a fact in the place of an older one. Returns how many other peers are evicted to make room.
     pub(crate) fn insert(&mut self, peer: SubjectId, fact: Fact) -> u64 {
         let mut evicted = 0;
-        let remembered = Remembered { fact, refresh_failed: Timestamp::from_unix(0) };
-        self.facts.insert_with_lifecycle(peer, remembered, &mut evicted);
+        self.facts.insert_with_lifecycle(peer, Remembered::new(fact), &mut evicted);
         evicted
     }
 
@@ -159,6 +175,13 @@ impl Cache {
     pub(crate) fn refresh_failed(&mut self, peer: SubjectId, now: Timestamp) {
         if let Some(mut remembered) = self.facts.get_mut(&peer) {
             remembered.refresh_failed = now;
+        }
+    }
+
+    /// Notes that the peer is public and on none of these lists.
+    pub(crate) fn unlisted(&mut self, peer: SubjectId, edition: Edition) {
+        if let Some(mut remembered) = self.facts.get_mut(&peer) {
+            remembered.unlisted = edition;
         }
     }
 

@@ -68,6 +68,11 @@ impl Connections {
         self.streams.get(&stream).map(Box::as_ref)
     }
 
+    /// The connections from this one on.
+    pub(crate) fn from(&self, first: StreamId) -> impl Iterator<Item = (StreamId, &Open)> {
+        self.streams.range(first..).map(|(stream, open)| (*stream, &**open))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Open)> {
         self.streams.iter().map(|(stream, open)| (*stream, &**open))
     }

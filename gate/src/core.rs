@@ -38,6 +38,10 @@ pub struct Gate {
     connections: Connections,
     routes: Routes,
     feeds: Feeds,
+    /// Up to which of the copies that [`Feeds`] took over those who came before were looked at, and from which open
+    /// connection on that is still to be done.
+    reviewed: u32,
+    review_from: Option<StreamId>,
     notices: Notices,
     journal: Journal,
     station: Station,
@@ -78,6 +82,8 @@ impl Gate {
             connections: Connections::default(),
             routes: Routes::default(),
             feeds: Feeds::new(WorkerId(random)),
+            reviewed: 0,
+            review_from: None,
             notices: Notices::default(),
             journal: Journal::new(seed),
             station: Station::default(),
@@ -270,7 +276,7 @@ impl Gate {
 
     /// The next moment at which [`Gate::sweep`] or [`Gate::next_lookup`] has something to do; `None` when idle.
     pub fn next_event(&self) -> Option<Moment> {
-        if self.connections.has_news() {
+        if self.connections.has_news() || self.review_from.is_some() {
             return Some(Moment::default());
         }
         let lookups = self.wanted.next_event().map(|next| next.max(self.ask_again));

@@ -94,7 +94,7 @@ pub enum ListEntry<'s> {
     /// An override for this network.
     Override(IpNet),
     /// One of somebody else's list.
-    Feed(Named<'s>),
+    Feed(Named),
 }
 
 impl<'s> Decision<'s> {
@@ -111,9 +111,9 @@ impl<'s> Decision<'s> {
     }
 
     /// The decision of a feed.
-    pub(crate) fn named(named: Named<'s>) -> Decision<'s> {
-        let (verdict, age, entry) = (bare(named.feed.then), Some(named.age), Some(ListEntry::Feed(named)));
-        Decision { verdict, source: Source::Feed, reason: None, age, entry, by_host: false }
+    pub(crate) fn named(named: Named, then: Action) -> Decision<'s> {
+        let (age, entry) = (Some(named.age), Some(ListEntry::Feed(named)));
+        Decision { verdict: bare(then), source: Source::Feed, reason: None, age, entry, by_host: false }
     }
 
     /// The decision where there are no facts.
@@ -209,7 +209,9 @@ impl<'s> Decision<'s> {
                 ListEntry::Feed(_) => None,
             }),
             feed: self.entry.and_then(|entry| match entry {
-                ListEntry::Feed(Named { feed, net, .. }) => Some(NamedBy { name: feed.name(), cidr: net.to_string() }),
+                ListEntry::Feed(Named { feed, net, .. }) => {
+                    config.lists.feeds.get(feed).map(|feed| NamedBy { name: feed.name(), cidr: net.to_string() })
+                }
                 _ => None,
             }),
             report: remote.address.map(report_link),

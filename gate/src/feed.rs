@@ -157,9 +157,9 @@ pub enum Page {
 
 /// The entry of a feed that decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Named<'s> {
-    /// The feed.
-    pub feed: &'s Feed,
+pub struct Named {
+    /// The feed, by its place in `lists.feeds`.
+    pub feed: usize,
     /// The network that holds the peer.
     pub net: IpNet,
     /// Seconds since the feed was last known to say so.
@@ -184,6 +184,8 @@ pub(crate) struct Feeds {
     copies: Vec<Held>,
     work: Work,
     next_fetch: u32,
+    /// How many copies were taken over so far.
+    taken: u32,
     /// When this worker last decided about a stream.
     served: Timestamp,
     figures: Vec<(Gauge, u64)>,
@@ -232,20 +234,30 @@ impl Feeds {
             copies: Vec::new(),
             work: Work::None,
             next_fetch: 0,
+            taken: 0,
             served: Timestamp::from_unix(0),
             figures: Vec::new(),
         }
     }
 
     /// The first of these feeds that names the peer.
-    pub(crate) fn find<'s>(&mut self, feeds: &'s [Arc<Feed>], peer: IpAddr, now: Timestamp) -> Option<Named<'s>> {
-        self.served = now;
-        feeds.iter().find_map(|feed| {
+    pub(crate) fn find(&self, feeds: &[Arc<Feed>], peer: IpAddr, now: Timestamp) -> Option<Named> {
+        feeds.iter().enumerate().find_map(|(place, feed)| {
             let held = self.copies.iter().find(|held| held.id == feed.id)?;
             let hit = held.copy.find(peer, now)?;
             let age = now.seconds_since(held.fetched.timestamp());
-            Some(Named { feed, net: hit.network.to_ip_net(), age })
+            Some(Named { feed: place, net: hit.network.to_ip_net(), age })
         })
+    }
+
+    /// Takes note that this worker decides about a stream.
+    pub(crate) fn serve(&mut self, now: Timestamp) {
+        self.served = now;
+    }
+
+    /// Goes up with each copy that is taken over.
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken
     }
 
     /// Takes in the feeds of a configuration, and what the other workers have of them.
@@ -367,6 +379,7 @@ impl Feeds {
     }
 
     fn hold(&mut self, new: Held) {
+        self.taken = self.taken.wrapping_add(1);
         match self.copies.iter_mut().find(|held| held.id == new.id) {
             Some(held) => *held = new,
             None => self.copies.push(new),

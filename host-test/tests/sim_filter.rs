@@ -4,11 +4,16 @@ use host_test::{
     envoy, fake,
     host::{Effect, Fault, Module},
     lab,
-    sim::{Config, Cost, Outcome, Request, Sim},
+    sim::{Answer, Config, Cost, Outcome, Request, Rule, Sim},
     trace::Level,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, net::IpAddr, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::LazyLock,
+    time::Duration,
+};
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| Module::read(&envoy::module().unwrap()).unwrap());
 
@@ -79,12 +84,12 @@ struct Budget {
 }
 
 const PASSED: Budget = Budget {
-    fuel: 6_200,
+    fuel: 4_600,
     calls: &[("proxy_get_property", 1), ("proxy_replace_header_map_value", 1), ("proxy_set_property", 1)],
 };
 
 const REFUSED: Budget = Budget {
-    fuel: 10_200,
+    fuel: 8_600,
     calls: &[
         ("proxy_get_header_map_value", 2),
         ("proxy_get_property", 1),
@@ -137,6 +142,40 @@ fn a_warm_request_that_is_refused_stays_within_its_budget() {
 fn a_journal_costs_a_warm_request_of_a_client_no_host_call_and_no_memory() {
     let changes = json!({"log": "none", "journal": {"entries": 1000}});
     check(fake::peer::CLEAN, changes, 200, &Budget { fuel: PASSED.fuel + JOURNAL, calls: PASSED.calls });
+}
+
+/// A peer that is known was looked for in them before.
+#[test]
+fn long_lists_and_a_long_feed_cost_a_warm_request_nothing() {
+    const FEEDS: &str = "feeds";
+    const MANY: u32 = 100_000;
+    let network = |first: u8, place: u32| format!("{}/32", Ipv4Addr::from(u32::from(first) << 24 | place));
+    let list = |first| (0..MANY).map(|place| json!({"cidr": network(first, place)})).collect::<Vec<_>>();
+    let cost = |lists: Value, feed: bool| {
+        let config = Config::of(MODULE.clone(), lab::plugin(json!({"log": "none", "lists": lists})).to_string());
+        let start = config.start;
+        let mut sim = Sim::start(config.cluster(CLUSTER).cluster(FEEDS)).unwrap();
+        sim.tell(CLUSTER, fake::simulated(fake::Answer::Report, start));
+        let body: String = (0..MANY).map(|place| network(30, place) + "\n").collect();
+        sim.tell(FEEDS, Rule::always(Answer::response(200, body)));
+        sim.run_for(Duration::from_secs(30));
+        let entries = sim.metrics().into_iter().find(|(name, _)| name.starts_with("criminalip_feed_entries"));
+        assert_eq!(entries.is_some(), feed, "{entries:?}");
+        for _ in 0..3 {
+            ask(&mut sim, from(fake::peer::CLEAN));
+        }
+        let before = sim.cost();
+        assert_eq!(ask(&mut sim, from(fake::peer::CLEAN)).status, Some(200));
+        sim.cost().since(&before)
+    };
+    let feed = json!([{"cluster": FEEDS, "authority": "feeds.internal", "path": "/list", "then": "deny"}]);
+    let (short, long) = (
+        cost(json!({"deny": [{"cidr": network(10, 0)}]}), false),
+        cost(json!({"allow": list(10), "deny": list(20), "feeds": feed}), true),
+    );
+    assert_eq!(long.calls, short.calls);
+    // Where the peer's hash falls differs by a few instructions.
+    assert!(long.fuel <= short.fuel + 50, "{} after {}", long.fuel, short.fuel);
 }
 
 /// What writing a request down may cost in fuel.

@@ -25,6 +25,8 @@ pub(crate) struct Station {
     pub(super) overrides: Overrides,
     /// The number of the change that they show.
     version: u32,
+    /// How often they were taken over.
+    taken: u32,
     /// When the first of them stops counting.
     expiry: Option<Timestamp>,
     /// The newest security event that was looked at; `None` before the first look.
@@ -144,6 +146,11 @@ impl Gate {
         self.station.look_at = Moment::default();
     }
 
+    /// Goes up with each change of the overrides.
+    pub(super) fn overrides_taken(&self) -> u32 {
+        self.station.taken
+    }
+
     /// Whether there are overrides.
     pub(super) fn has_overrides(&self) -> bool {
         !self.station.overrides.is_empty()
@@ -187,6 +194,7 @@ impl Gate {
     fn take_overrides(&mut self, version: u32, proxy: Proxy<'_>, effects: &mut Effects) {
         let all = overrides::read(proxy.store);
         self.station.version = version;
+        self.station.taken = self.station.taken.wrapping_add(1);
         self.station.expiry = all.iter().filter_map(|one| one.until).min();
         self.station.overrides = Overrides::new(&all);
         if all.is_empty() {

@@ -5,10 +5,10 @@
 
 use super::self_test::is_self_test;
 use super::{Gate, decide};
-use crate::cache::{Freshness, Remembered};
+use crate::cache::{Edition, Freshness, Remembered};
 use crate::waiter::{OwnedConnection, Pending, Waiter};
 use crate::{
-    Admitted, Config, Consulted, Counter, Decision, Found, Moment, Priority, Proxy, Reason, Remote, Site, Skip,
+    Admitted, Config, Consulted, Counter, Decision, Found, Moment, Priority, Proxy, Reason, Remote, RootId, Site, Skip,
     StreamId, Subject, SubjectId, ledger,
 };
 use evaluator::{Action, Connection, Source, Timestamp};
@@ -24,19 +24,13 @@ impl Gate {
         now: Timestamp,
     ) -> Consulted<'s> {
         let config = &site.config;
-        if let Some(decision) = self.listed_or_overridden(config, remote, now) {
-            return Consulted::Decided(self.count(config, decision));
-        }
-        if let Some(named) = self.named(config, remote, now) {
-            return Consulted::Decided(self.count(config, Decision::named(named)));
-        }
-        let mut known = Known::default();
-        let mut judged = false;
-        for id in self.judged(config, remote, now).into_iter().flatten() {
-            judged = true;
-            let recalled = self.recall(config, id, connection, now);
-            known.add(recalled, id.is_domain());
-        }
+        let (known, judged) = match self.recall_unlisted(site, remote, connection, now) {
+            Some(recalled) => (recalled, true),
+            None => match self.look_up(site, remote, connection, now) {
+                Ok(found) => found,
+                Err(listed) => return Consulted::Decided(self.count(config, listed)),
+            },
+        };
         if !judged {
             let skip = if *remote == Remote::default() { Skip::NoAddress } else { Skip::NotPublic };
             return Consulted::Skip(self.skip(skip));
@@ -49,6 +43,57 @@ impl Gate {
         }
         self.counters.add(Counter::Cache(Found::Fresh));
         Consulted::Decided(decision)
+    }
+
+    /// What is remembered about an address that was on no list when it was last looked for, and still is on none: most
+    /// requests are of those, and long lists cost them nothing.
+    fn recall_unlisted(
+        &mut self,
+        site: &Site,
+        remote: &Remote,
+        connection: &Connection<'_>,
+        now: Timestamp,
+    ) -> Option<Known> {
+        let id = remote.address.filter(|_| remote.host.is_none()).map(SubjectId::from)?;
+        let remembered = self.cache.get(id).filter(|remembered| remembered.unlisted == self.edition(site.root))?;
+        let decided = self.decide(&site.config, id, remembered, connection, Source::Cache, now);
+        let mut known = Known::default();
+        known.add(Some(decided).filter(|(_, freshness)| *freshness != Freshness::Expired), false);
+        self.feeds.serve(now);
+        Some(known)
+    }
+
+    /// Looks for a stream's other end in the lists, which is an error where one decides, and recalls what is known about it.
+    /// Tells also whether there is anything to judge.
+    fn look_up<'s>(
+        &mut self,
+        site: &'s Site,
+        remote: &Remote,
+        connection: &Connection<'_>,
+        now: Timestamp,
+    ) -> Result<(Known, bool), Decision<'s>> {
+        let config = &site.config;
+        self.feeds.serve(now);
+        if let Some(decision) = self.listed_or_overridden(config, remote, now) {
+            return Err(decision);
+        }
+        if let Some(decision) = self.named(config, remote, now) {
+            return Err(decision);
+        }
+        let (mut known, mut judged) = (Known::default(), false);
+        for id in self.judged(config, remote, now).into_iter().flatten() {
+            judged = true;
+            known.add(self.recall(config, id, connection, now), id.is_domain());
+            if remote.host.is_none() {
+                self.cache.unlisted(id, self.edition(site.root));
+            }
+        }
+        Ok((known, judged))
+    }
+
+    /// The lists of this root as they are now.
+    fn edition(&self, root: RootId) -> Edition {
+        Edition { root, changes: self.feeds.taken().wrapping_add(self.overrides_taken()).wrapping_add(1) }
     }
 
     /// What lists and overrides say: first the allow list, then overrides, then the deny list.

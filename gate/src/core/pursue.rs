@@ -159,7 +159,7 @@ impl Gate {
     fn listed<'s>(&mut self, site: &'s Site, remote: &Remote, now: evaluator::Timestamp) -> Option<Decision<'s>> {
         let config = &site.config;
         let listed = self.listed_or_overridden(config, remote, now);
-        listed.or_else(|| self.named(config, remote, now).map(Decision::named))
+        listed.or_else(|| self.named(config, remote, now))
     }
 
     /// Settles a destination if nothing more is to come about it.

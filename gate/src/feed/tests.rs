@@ -352,8 +352,9 @@ fn the_first_feed_that_names_a_peer_decides() {
     }
     for (ip, path) in [("8.8.8.8", Some("/a")), ("8.8.8.9", Some("/b")), ("8.8.9.9", Some("/c")), ("9.9.9.9", None)] {
         let now = world.now.timestamp();
-        let named = world.workers[0].find(&world.config.lists.feeds, ip.parse().unwrap(), now);
-        assert_eq!(named.map(|named| &*named.feed.path), path, "{ip}");
+        let feeds = &world.config.lists.feeds;
+        let named = world.workers[0].find(feeds, ip.parse().unwrap(), now);
+        assert_eq!(named.map(|named| &*feeds[named.feed].path), path, "{ip}");
     }
 }
 
