@@ -2,12 +2,13 @@
 
 use anyhow::{Result, ensure};
 use host_test::{
-    envoy::config::Peers,
+    envoy::config::{Peers, Place},
     eventually,
     fake::peer,
     feed::{FeedServer, Page},
     flood::{self, Line},
     lab::{Builder, Lab, MAIN, plugin},
+    tcp::{Client, Server},
 };
 use serde_json::{Value, json};
 use std::{
@@ -101,6 +102,33 @@ async fn feeds_of_every_format_are_fetched_once_for_all_workers_and_decide() -> 
     assert!(line.contains(r#""outcome":"updated","entries":2,"age":0,"added":2,"removed":0"#), "{line}");
     assert_eq!(lab.metric("criminalip_feed_entries").await?, 4);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_feed_that_comes_to_name_a_peer_closes_its_open_connections_on_every_worker() -> Result<()> {
+    let (server, upstream) = (FeedServer::start()?, Server::start(b"")?);
+    server.put("/list", Page::of("13.1.1.1\n"));
+    let changes = json!({"role": "network", "log": "all", "lists": {
+        "allow": [{"cidr": "11.1.9.0/24"}], "feeds": [with(feed("/list", "deny"), json!({"every": "1s"}))]}});
+    let lab = Lab::with(changes).cluster("feeds", server.address()).place(Place::BeforeTcp(upstream.address()));
+    let lab = lab.workers(2).start().await?;
+    let mut open = Vec::new();
+    for peer in [[11, 1, 1, 1], [11, 1, 1, 2], [11, 1, 9, 9], [12, 1, 1, 1]].repeat(4) {
+        let mut client = Client::from(peer.into(), lab.address(MAIN)).await?;
+        assert_eq!(client.exchange(b"hello").await?, b"hello");
+        open.push((peer, client));
+    }
+    server.put("/list", Page::of("13.1.1.1\n11.1.0.0/16\n"));
+    for (peer, mut client) in open {
+        if peer[..3] == [11, 1, 1] {
+            assert_eq!(client.closed().await?, b"", "{peer:?}");
+        } else {
+            assert_eq!(client.exchange(b"still").await?, b"still", "{peer:?}");
+        }
+    }
+    let line = lab.envoy.wait_for_log(r#""late":true"#).await?;
+    assert!(line.contains(r#""feed":{"name":"feeds.internal/list","cidr":"11.1.0.0/16"}"#), "{line}");
+    lab.wait_for_metric("criminalip_late_denials_total;mode=enforce", 8).await
 }
 
 #[tokio::test]
