@@ -178,6 +178,31 @@ fn long_lists_and_a_long_feed_cost_a_warm_request_nothing() {
     assert!(long.fuel <= short.fuel + 50, "{} after {}", long.fuel, short.fuel);
 }
 
+/// Reading a feed of 100,000 networks, and putting another in its place, holds nobody up: each callback is over soon.
+#[test]
+fn replacing_a_long_feed_takes_no_callback_that_would_hold_a_request_up() {
+    /// A millisecond or two of a processor.
+    const FUEL: u64 = 12_000_000;
+    let feed =
+        json!([{"cluster": "feeds", "authority": "feeds.internal", "path": "/", "then": "deny", "every": "20s"}]);
+    let config = Config::of(MODULE.clone(), lab::plugin(json!({"lists": {"feeds": feed}})).to_string());
+    let mut sim = Sim::start(config.workers(2).cluster(CLUSTER).cluster("feeds")).unwrap();
+    let body =
+        |first: u32| (0..100_000).map(|place| format!("{}\n", Ipv4Addr::from(first + place))).collect::<String>();
+    // The rule that was told last comes first.
+    sim.tell("feeds", Rule::always(Answer::response(200, body((20 << 24) + 50_000))));
+    sim.tell("feeds", Rule::always(Answer::response(200, body(20 << 24))).times(1));
+    let (mut most, end) = (0, sim.now() + Duration::from_secs(45));
+    while sim.now() < end {
+        let before = sim.cost().fuel;
+        assert!(sim.step());
+        most = most.max(sim.cost().fuel - before);
+    }
+    let updated = sim.log_lines(r#""outcome":"updated""#);
+    assert!(updated.iter().any(|line| line.contains(r#""added":50000,"removed":50000"#)), "{updated:?}");
+    assert!(most <= FUEL, "{most} of {FUEL} fuel in one callback");
+}
+
 /// What writing a request down may cost in fuel.
 const JOURNAL: u64 = 800;
 

@@ -78,14 +78,14 @@ impl FeedCopy {
         }
     }
 
-    /// Whether it names exactly this network.
-    fn names(&self, network: Network) -> bool {
+    /// Until when exactly this network counts, where it is named.
+    fn names(&self, network: Network) -> Option<u32> {
         let all = 0..usize::MAX;
         let hit = match network.is_v6 {
             true => around(self.v6(), all, network, |_| true),
             false => around(self.v4(), all, network, |_| true),
         };
-        hit.is_some_and(|hit| hit.network == network)
+        hit.filter(|hit| hit.network == network).map(|hit| hit.until)
     }
 
     fn v4(&self) -> &[V4] {
@@ -181,6 +181,8 @@ pub(crate) struct Packing {
     place: u32,
     before: Option<Rc<FeedCopy>>,
     kept: usize,
+    /// Every entry so far was there before, until the same time.
+    same: bool,
 }
 
 /// A copy, and how it differs from the one before.
@@ -189,6 +191,8 @@ pub(crate) struct Packed {
     pub(crate) copy: FeedCopy,
     pub(crate) added: usize,
     pub(crate) removed: usize,
+    /// The one before, where both say the same.
+    pub(crate) same: Option<Rc<FeedCopy>>,
 }
 
 impl Packing {
@@ -201,7 +205,7 @@ impl Packing {
         bytes.extend_from_slice(&feed.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         let entries = entries.into_iter();
-        Packing { entries, bytes, v6_from: HEAD, around: Vec::new(), place: 0, before, kept: 0 }
+        Packing { entries, bytes, v6_from: HEAD, around: Vec::new(), place: 0, before, kept: 0, same: true }
     }
 
     /// Packs at most so many more entries. `true` when there are no others.
@@ -235,15 +239,17 @@ impl Packing {
                 count.copy_from_slice(&self.place.to_le_bytes());
             }
         }
-        let kept = self.before.as_ref().is_some_and(|before| before.names(network));
-        self.kept = self.kept.saturating_add(usize::from(kept));
+        let known = self.before.as_ref().and_then(|before| before.names(network));
+        self.kept = self.kept.saturating_add(usize::from(known.is_some()));
+        self.same &= known == Some(until);
     }
 
     /// The copy.
     pub(crate) fn finish(self) -> Packed {
         let copy = FeedCopy::new(self.bytes, self.v6_from);
-        let before = self.before.map_or(0, |before| before.len());
-        Packed { added: copy.len().saturating_sub(self.kept), removed: before.saturating_sub(self.kept), copy }
+        let had = self.before.as_ref().map_or(0, |before| before.len());
+        let same = self.before.filter(|_| self.same && copy.len() == had);
+        Packed { added: copy.len().saturating_sub(self.kept), removed: had.saturating_sub(self.kept), same, copy }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one feed that a worker fetches, reads and packs at a time, each step a short one.
 
-use super::copy::{Packed, Packing};
+use super::copy::{FeedCopy, Packed, Packing};
 use super::directory::{self, End, LEASE, Place, Settled};
 use super::network::Refusal;
 use super::read::Reader;
@@ -155,8 +155,8 @@ impl Feeds {
         around: &mut Surroundings<'_, '_>,
     ) {
         let (store, now) = (around.proxy.store, around.proxy.now);
-        let held = self.copies.iter().find(|held| held.id == feed.id);
-        if held.is_some_and(|held| held.copy.bytes() == packed.copy.bytes()) {
+        let is_held = |same: &Rc<FeedCopy>| self.copies.iter().any(|held| Rc::ptr_eq(&held.copy, same));
+        if packed.same.as_ref().is_some_and(is_held) {
             return self.end(feed, &End::Unchanged { etag }, None, around);
         }
         let known = directory::look(store, &[], 0, now);
