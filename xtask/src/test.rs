@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::{chromium, consumers, edge, envoy, fuzz, module, soak, toolchain};
 
 /// How long each fuzz target runs here.
-const FUZZ_SECONDS: u32 = 10;
+const FUZZ_SECONDS: u32 = 5;
 
 /// The crates that are tested natively, away from any proxy.
 const NATIVE: [&str; 10] =

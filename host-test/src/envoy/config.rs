@@ -129,6 +129,8 @@ impl Listener {
             "xff_num_trusted_hops": trusted_hops,
             "request_timeout": "25s",
             "stream_idle_timeout": "25s",
+            // A client that reads to the end waits for it.
+            "delayed_close_timeout": "0.05s",
             "access_log": access_log,
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
             "early_header_mutation_extensions": mutations,
