@@ -31,8 +31,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     let (small, most) = if npm::is_there() {
         let small = built.with_file_name("small.wasm");
         let symbols = workspace::module().with_extension("symbols");
-        optimize(&built, &small, &[&format!("--symbolmap={}", symbols.display())])?;
-        demangle(&symbols)?;
+        if optimize::optimize_if_changed(&built, &small, &[&format!("--symbolmap={}", symbols.display())])? {
+            demangle(&symbols)?;
+        }
         (small, MAX_BYTES)
     } else {
         println!("   note: there is no Node with npm, so the module stays larger than it could be");

@@ -34,6 +34,11 @@ impl Tools {
     pub(crate) fn program(&self, name: &str) -> Command {
         program(self.0.join("node_modules/.bin").join(name))
     }
+
+    /// The lock file that they are of.
+    pub(crate) fn lock(&self) -> Result<String> {
+        fs::read_to_string(self.0.join("installed")).context("the tools are not installed")
+    }
 }
 
 impl Packages {

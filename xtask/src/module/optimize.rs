@@ -1,5 +1,6 @@
 //! Makes modules smaller.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -17,15 +18,35 @@ const FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
+/// What makes a module small.
+const LESS: [&str; 4] = ["-Oz", "--converge", "--strip-producers", "--strip-target-features"];
+
 /// Writes the module `from` as small as it gets to `to`, which may be the same file. Names of functions are left out;
 /// `arguments` go to Binaryen's `wasm-opt` as well.
 ///
 /// # Errors
 /// When Binaryen cannot be had, or does not take the module.
 pub(crate) fn optimize(from: &Path, to: &Path, arguments: &[&str]) -> Result<()> {
-    let tools = npm::BINARYEN.install()?;
-    let mut optimizer = tools.program("wasm-opt");
-    optimizer.args(FEATURES).args(["-Oz", "--converge", "--strip-producers", "--strip-target-features"]);
-    run(optimizer.args(arguments).arg(from).arg("-o").arg(to))
+    let arguments = [&FEATURES[..], &LESS, arguments].concat();
+    run(npm::BINARYEN.install()?.program("wasm-opt").args(arguments).arg(from).arg("-o").arg(to))
         .with_context(|| format!("cannot optimize {}", from.display()))
+}
+
+/// The same, which takes half a minute for a module such as ours, unless `to` is there and was made of the same bytes, with the
+/// same arguments and the same Binaryen. Returns whether anything was done.
+///
+/// # Errors
+/// As [`optimize`].
+pub(crate) fn optimize_if_changed(from: &Path, to: &Path, arguments: &[&str]) -> Result<bool> {
+    let recipe = to.with_extension("recipe");
+    let mut made_of = [&FEATURES[..], &LESS, arguments].concat().join("\n").into_bytes();
+    made_of.extend(npm::BINARYEN.install()?.lock()?.bytes());
+    made_of.extend(fs::read(from).with_context(|| format!("cannot read {}", from.display()))?);
+    if to.exists() && fs::read(&recipe).is_ok_and(|before| before == made_of) {
+        println!("   the module is as it was, and so is what Binaryen made of it");
+        return Ok(false);
+    }
+    optimize(from, to, arguments)?;
+    fs::write(&recipe, made_of).with_context(|| format!("cannot write {}", recipe.display()))?;
+    Ok(true)
 }
