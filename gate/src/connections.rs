@@ -37,6 +37,8 @@ pub(crate) struct Connections {
     by_peer: Index,
     /// Those of their peers about whom something was learned since it was last looked at, and from where.
     news: BTreeMap<SubjectId, Source>,
+    /// The peer that was visited last.
+    visited: u128,
 }
 
 impl Connections {
@@ -85,6 +87,21 @@ impl Connections {
     pub(crate) fn of(&self, peer: SubjectId) -> impl Iterator<Item = StreamId> + '_ {
         let rank = u128::from(peer);
         self.by_peer.range(rank..=rank).map(|(_, stream)| stream.into())
+    }
+
+    /// So many peers, each time the next ones, round and round.
+    pub(crate) fn visit(&mut self, most: usize) -> Vec<SubjectId> {
+        let mut peers = Vec::new();
+        while peers.len() < most {
+            let Some(next) = self.visited.checked_add(1) else { break };
+            let Some((peer, _)) = self.by_peer.range(next..=u128::MAX).next() else { break };
+            self.visited = peer;
+            peers.push(peer.into());
+        }
+        if peers.len() < most {
+            self.visited = 0;
+        }
+        peers
     }
 
     /// Notes that something was learned about a peer, if it has connections.

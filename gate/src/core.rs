@@ -42,6 +42,8 @@ pub struct Gate {
     /// connection on that is still to be done.
     reviewed: u32,
     review_from: Option<StreamId>,
+    /// When to ask next what other workers have learned about peers with open connections.
+    visit_at: Moment,
     notices: Notices,
     journal: Journal,
     station: Station,
@@ -84,6 +86,7 @@ impl Gate {
             feeds: Feeds::new(WorkerId(random)),
             reviewed: 0,
             review_from: None,
+            visit_at: Moment::default(),
             notices: Notices::default(),
             journal: Journal::new(seed),
             station: Station::default(),
@@ -251,6 +254,7 @@ impl Gate {
             proxy.now,
             effects,
         );
+        self.visit_peers(proxy);
         self.deny_late(proxy.now, effects);
         self.go_on(proxy, effects);
     }
@@ -297,7 +301,7 @@ impl Gate {
     }
 
     /// Takes over what another worker has learned since about a peer that this one knows, or has connections of.
-    fn catch_up(&mut self, peer: SubjectId, proxy: Proxy<'_>) {
+    pub(super) fn catch_up(&mut self, peer: SubjectId, proxy: Proxy<'_>) {
         let known = self.cache.get(peer).map(|known| known.fact.learned());
         if known.is_none() && self.connections.of(peer).next().is_none() {
             return;

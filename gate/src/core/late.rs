@@ -4,9 +4,14 @@ use super::{Gate, decide};
 use crate::cache::Fact;
 use crate::connections::Open;
 use crate::waiter::OwnedConnection;
-use crate::{Counter, Decision, Effects, Moment, Release, Remote, Site, StreamId, SubjectId};
+use crate::{Counter, Decision, Effects, Moment, Proxy, Release, Remote, Site, StreamId, SubjectId};
 use evaluator::{Action, Connection, Source, Timestamp};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How often, and for how many peers with open connections, a worker looks what others have learned.
+const VISIT_AGAIN: Duration = Duration::from_secs(1);
+const VISITED_AT_ONCE: usize = 64;
 
 impl Gate {
     /// Takes note of a connection that passes, as [`Gate::consult`] or [`Gate::admit`] decided, or because it was not
@@ -42,6 +47,18 @@ impl Gate {
         let open = Open { remote: remote.clone(), judged, site: Rc::clone(site), connection };
         if !self.connections.insert(stream, open) {
             self.counters.add(Counter::Unwatched);
+        }
+    }
+
+    /// Takes over what other workers have learned about peers with open connections, a few of them a second: a worker that
+    /// waits for no answer is told of none.
+    pub(super) fn visit_peers(&mut self, proxy: Proxy<'_>) {
+        if self.visit_at.is_ahead_of(proxy.now, VISIT_AGAIN) {
+            return;
+        }
+        self.visit_at = proxy.now.after(VISIT_AGAIN);
+        for peer in self.connections.visit(VISITED_AT_ONCE) {
+            self.catch_up(peer, proxy);
         }
     }
 

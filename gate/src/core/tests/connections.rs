@@ -298,3 +298,37 @@ fn a_connection_that_was_not_selected_is_denied_late_when_another_makes_its_peer
     let released = world.answer_and_sweep(&lookup, Ok(world.bad()));
     assert_eq!(summary(&released), [(1, Action::Deny, true), (2, Action::Deny, true)]);
 }
+
+/// One worker has let connections pass without asking, and another learns about their peers: a few are looked at each second.
+#[test]
+fn what_another_worker_learns_closes_the_connections_of_a_worker_that_waits_for_nothing() {
+    let lazy = network(1, r#", "select": {"mode": "events"}"#);
+    let mut world = World::with(Rc::clone(&lazy));
+    let mut other = Gate::new(8, &world.store);
+    let all = network(2, "");
+    for gate in [&mut world.gate, &mut other] {
+        gate.configure(&all.config, &world.store);
+    }
+    let peer = |number: u32| format!("2001:db8::{number:x}");
+    for number in 1..=200 {
+        assert_eq!(world.connect(&lazy, number, &peer(number)), None);
+    }
+    std::mem::swap(&mut world.gate, &mut other);
+    for number in 1..=150 {
+        let lookup = world.pass_unknown(&all, number, &peer(number));
+        let facts = if number % 2 == 0 { world.bad() } else { world.assessment(Level::Safe, &[]) };
+        world.answer_and_sweep(&lookup, Ok(facts));
+    }
+    std::mem::swap(&mut world.gate, &mut other);
+    let mut closed = BTreeSet::new();
+    for second in 0..4 {
+        world.wait(1_000);
+        let released = world.sweep();
+        assert!(second > 0 || released.len() == 32, "a few at a time: {}", released.len());
+        for release in released {
+            assert!(release.late && release.decision.source == Source::Shared);
+            assert!(closed.insert(release.stream.0), "once");
+        }
+    }
+    assert_eq!(closed, (1..=150).filter(|number| number % 2 == 0).collect());
+}
