@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
+import { CHROMIUM, showing } from "./browser.mjs";
 import { disagreements } from "./vectors.mjs";
 import { Program } from "./processes.mjs";
 import { listen, workerd } from "./rig.mjs";
@@ -28,13 +29,24 @@ test("the vectors hold in Node", async () => {
   assert.ok(vectors.verdicts.length > 20);
 });
 
-/** Serves the vectors, and the package as a web server does. */
+/** What a browser may run there: files of the server, and no text. */
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+const PAGE = '<!doctype html><script type="module" src="/tests/programs/vectors.browser.mjs"></script>';
+
+/** Serves the vectors, and the package as a web server does; what a browser says of it goes to `said`. */
+let said;
+const fromBrowser = new Promise((resolve) => (said = resolve));
 const server = await listen((request, response) => {
   const { pathname } = new URL(request.url, "http://vectors");
   const types = { js: "text/javascript", wasm: "application/wasm", json: "application/json", mjs: "text/javascript" };
   response.setHeader("content-type", types[pathname.split(".").at(-1)] ?? "text/plain");
   if (pathname === "/vectors.json") response.end(JSON.stringify(vectors));
-  else response.end(readFileSync(pathname.startsWith("/tests/") ? join(HERE, pathname.slice(7)) : join(PACKAGE, pathname)));
+  else if (pathname === "/page") response.writeHead(200, { "content-type": "text/html", "content-security-policy": POLICY }).end(PAGE);
+  else if (pathname === "/favicon.ico") response.writeHead(404).end();
+  else if (request.method === "POST") {
+    let text = "";
+    request.on("data", (part) => (text += part)).on("end", () => response.end(said(text)));
+  } else response.end(readFileSync(pathname.startsWith("/tests/") ? join(HERE, pathname.slice(7)) : join(PACKAGE, pathname)));
 });
 const address = `http://127.0.0.1:${server.port}`;
 test.after(() => server.close());
@@ -50,6 +62,14 @@ for (const [entry, from] of [
     assert.equal(await program.ended(), 0);
   });
 }
+
+test("the vectors hold in Chromium, whose page may evaluate no text", async (t) => {
+  if (!CHROMIUM && !process.env.PORTCULLIS_BROWSER) return t.skip("chromium is not installed");
+  const text = await showing(`${address}/page`, (program) =>
+    Promise.race([fromBrowser, program.ended().then((code) => assert.fail(`it ended with ${code}:\n${program.lines.join("\n")}`))]),
+  );
+  assert.equal(text, "[]");
+});
 
 test("the vectors hold in Bun", async () => {
   const program = new Program(BUN, [join(HERE, "programs/vectors.bun.mjs"), address], { cwd: HERE });
