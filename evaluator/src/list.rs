@@ -1,7 +1,7 @@
 //! Lists of networks that somebody put there on purpose: allow and deny lists.
 
 use crate::Timestamp;
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
 use core::fmt;
 use core::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -73,9 +73,8 @@ pub(crate) struct Expiries(Vec<Timestamp>);
 
 impl Expiries {
     pub(crate) fn new(expiries: impl Iterator<Item = Timestamp>) -> Expiries {
-        let mut expiries: Vec<Timestamp> = expiries.collect();
-        expiries.sort_unstable();
-        Expiries(expiries)
+        // A heap, since its code is a tenth of what sorts slices.
+        Expiries(expiries.collect::<BinaryHeap<_>>().into_sorted_vec())
     }
 
     pub(crate) fn add(&mut self, expiry: Option<Timestamp>) {

@@ -40,13 +40,12 @@ pub use answer::AnswerError;
 pub use domain::{DomainReading, read_domain_answer};
 pub use marks::Detail;
 
+use crate::json::{JsonError, JsonReader};
 use crate::{Assessment, Country, Finding, Level, Score, Timestamp};
 use alloc::{string::String, vec::Vec};
-use core::{fmt, net::IpAddr, num::NonZeroU32};
-use json::{Block, Fields, Name, Scalar, Summary};
+use core::{net::IpAddr, num::NonZeroU32};
+use json::{Fields, Scalar, Summary, place_of, read_block};
 use marks::Marks;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// How old dated evidence may be, in seconds, to count in the current reading: 60 days.
 pub const EVIDENCE_MAX_AGE: u32 = 60 * 86_400;
@@ -113,9 +112,7 @@ pub fn examine(http_status: u16, body: &[u8], now: Timestamp) -> Result<Examinat
 fn read(http_status: u16, body: &[u8], mut gathered: Gathered) -> Result<(Reading, Gathered), AnswerError> {
     let unreadable = || answer::unreadable(http_status, body);
     let text = core::str::from_utf8(body).map_err(|_| unreadable())?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let raw = json.deserialize_map(Report(&mut gathered)).map_err(|_| unreadable())?;
-    json.end().map_err(|_| unreadable())?;
+    let raw = read_members(text, &mut gathered).map_err(|_| unreadable())?;
 
     let status = Scalar::read(raw.status);
     let score = gathered.read_score(raw.score);
@@ -140,13 +137,13 @@ fn read(http_status: u16, body: &[u8], mut gathered: Gathered) -> Result<(Readin
 
 /// The members of a report that are short, raw.
 #[derive(Default)]
-struct Short<'de> {
-    ip: Option<&'de str>,
-    issues: Option<&'de str>,
-    tags: Option<&'de str>,
-    score: Option<&'de str>,
-    status: Option<&'de str>,
-    message: Option<&'de str>,
+struct Short<'t> {
+    ip: Option<&'t str>,
+    issues: Option<&'t str>,
+    tags: Option<&'t str>,
+    score: Option<&'t str>,
+    status: Option<&'t str>,
+    message: Option<&'t str>,
 }
 
 /// What was found so far.
@@ -290,87 +287,65 @@ fn timestamp(raw: Option<&str>) -> Option<Timestamp> {
     Timestamp::parse(Scalar::read(raw).text()?)
 }
 
-/// Visits the report itself.
-struct Report<'g>(&'g mut Gathered);
-
-impl<'de> Visitor<'de> for Report<'_> {
-    type Value = Short<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a report")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Short<'de>, A::Error> {
-        const NAMES: [&str; 12] = [
-            "ip",
-            "issues",
-            "tags",
-            "score",
-            "status",
-            "message",
-            "whois",
-            "ids",
-            "honeypot",
-            "ip_category",
-            "port",
-            "vulnerability",
-        ];
-        let gathered = self.0;
-        let mut short = Short::default();
-        let mut ports = port::Ports::default();
-        let mut seen = [false; NAMES.len()];
-        while let Some(place) = map.next_key_seed(Name(&NAMES))? {
-            let name = place.and_then(|place| NAMES.get(place).copied()).unwrap_or_default();
-            if let Some(seen) = place.and_then(|place| seen.get_mut(place))
-                && core::mem::replace(seen, true)
-            {
-                return Err(Error::duplicate_field(name));
-            }
-            let summary = match name {
-                "whois" => map.next_value_seed(Block {
-                    names: ["as_no", "org_country_code"],
-                    each: |slots| gathered.read_owner(slots),
-                })?,
-                "ids" => map.next_value_seed(Block {
-                    names: ["classification", "message", "confirmed_time"],
-                    each: |slots| gathered.read_detection(slots),
-                })?,
-                "honeypot" => map.next_value_seed(Block {
-                    names: ["confirmed_time", "log_date"],
-                    each: |slots| gathered.read_honeypot(slots),
-                })?,
-                "ip_category" => map.next_value_seed(Block {
-                    names: ["type", "confirmed_time"],
-                    each: |slots| gathered.read_category(slots),
-                })?,
-                "port" => {
-                    map.next_value_seed(Block { names: port::NAMES, each: |slots| ports.read(slots, gathered) })?
-                }
-                "vulnerability" => {
-                    let summary = map.next_value_seed(Block { names: [], each: |_| {} })?;
-                    gathered.read_vulnerabilities(summary);
-                    summary
-                }
-                _ => {
-                    let slot = match name {
-                        "ip" => &mut short.ip,
-                        "issues" => &mut short.issues,
-                        "tags" => &mut short.tags,
-                        "score" => &mut short.score,
-                        "status" => &mut short.status,
-                        "message" => &mut short.message,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    *slot = Some(map.next_value::<&RawValue>()?.get());
-                    continue;
-                }
-            };
-            gathered.anomalies = gathered.anomalies.saturating_add(summary.odd);
+/// Reads the members of a report, front to back.
+fn read_members<'t>(text: &'t str, gathered: &mut Gathered) -> Result<Short<'t>, JsonError> {
+    const NAMES: [&str; 12] = [
+        "ip",
+        "issues",
+        "tags",
+        "score",
+        "status",
+        "message",
+        "whois",
+        "ids",
+        "honeypot",
+        "ip_category",
+        "port",
+        "vulnerability",
+    ];
+    let mut short = Short::default();
+    let mut ports = port::Ports::default();
+    let mut seen = [false; NAMES.len()];
+    let mut json = JsonReader::new(text);
+    json.object(&mut |json, key| {
+        let place = place_of(key, &NAMES);
+        let name = place.and_then(|place| NAMES.get(place).copied()).unwrap_or_default();
+        if let Some(seen) = place.and_then(|place| seen.get_mut(place))
+            && core::mem::replace(seen, true)
+        {
+            return Err(json.expected("each member once"));
         }
-        ports.finish(gathered);
-        Ok(short)
-    }
+        let summary = match name {
+            "whois" => read_block(json, ["as_no", "org_country_code"], |slots| gathered.read_owner(slots))?,
+            "ids" => read_block(json, ["classification", "message", "confirmed_time"], |slots| {
+                gathered.read_detection(slots);
+            })?,
+            "honeypot" => read_block(json, ["confirmed_time", "log_date"], |slots| gathered.read_honeypot(slots))?,
+            "ip_category" => read_block(json, ["type", "confirmed_time"], |slots| gathered.read_category(slots))?,
+            "port" => read_block(json, port::NAMES, |slots| ports.read(slots, gathered))?,
+            "vulnerability" => {
+                let summary = read_block(json, [], |_| {})?;
+                gathered.read_vulnerabilities(summary);
+                summary
+            }
+            _ => {
+                let value = Some(json.value()?);
+                match name {
+                    "ip" => short.ip = value,
+                    "issues" => short.issues = value,
+                    "tags" => short.tags = value,
+                    "score" => short.score = value,
+                    "status" => short.status = value,
+                    "message" => short.message = value,
+                    _ => {}
+                }
+                return Ok(());
+            }
+        };
+        gathered.anomalies = gathered.anomalies.saturating_add(summary.odd);
+        Ok(())
+    })?;
+    json.end()?;
+    ports.finish(gathered);
+    Ok(short)
 }

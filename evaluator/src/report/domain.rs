@@ -10,9 +10,9 @@
 use super::answer::{self, AnswerError};
 use super::json::{Fields, Scalar};
 use super::meaning;
+use crate::json::JsonReader;
 use crate::{Assessment, Finding, Findings, Host, Score, Timestamp, parse_host};
 use alloc::boxed::Box;
-use serde::de::DeserializeSeed;
 
 /// What the answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct DomainReading {
 pub fn read_domain_answer(http_status: u16, body: &[u8], now: Timestamp) -> Result<DomainReading, AnswerError> {
     let unreadable = || answer::unreadable(http_status, body);
     let text = core::str::from_utf8(body).map_err(|_| unreadable())?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let members = Fields(["status", "message", "data"]).deserialize(&mut json).map_err(|_| unreadable())?;
+    let mut json = JsonReader::new(text);
+    let members = Fields(["status", "message", "data"]).read_next(&mut json).map_err(|_| unreadable())?;
     json.end().map_err(|_| unreadable())?;
     let [status, message, data] = members.ok_or_else(unreadable)?;
 

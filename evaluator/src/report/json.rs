@@ -3,25 +3,13 @@
 //! Values that nobody asks for are stepped over without being decoded. A value that is asked for stays a slice of the
 //! body until somebody needs it, so that the order of keys does not matter and an odd value fails nothing but itself.
 
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString},
-    vec::Vec,
-};
-use core::fmt;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Value, value::RawValue};
+use crate::json::{JsonError, JsonReader, unescaped, without_needless_escapes};
+use alloc::{borrow::Cow, vec::Vec};
+
+pub(super) use crate::json::unquoted;
 
 /// The raw values of an object's named members, in the order of the names; of a name that comes twice the last.
-pub(super) type Slots<'de, const N: usize> = [Option<&'de str>; N];
-
-/// Visits that all other types of values share: the value is not what was asked for.
-macro_rules! odd {
-    ($odd:expr; $($visit:ident($type:ty)),+) => {
-        $(fn $visit<E: Error>(self, _: $type) -> Result<Self::Value, E> { Ok($odd) })+
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> { Ok($odd) }
-    };
-}
+pub(super) type Slots<'t, const N: usize> = [Option<&'t str>; N];
 
 /// Reads one object into slots, and anything else as `None`.
 #[derive(Clone, Copy)]
@@ -30,170 +18,106 @@ pub(super) struct Fields<const N: usize>(pub(super) [&'static str; N]);
 impl<const N: usize> Fields<N> {
     /// The slots of an object that is still raw.
     pub(super) fn read(self, raw: &str) -> Option<Slots<'_, N>> {
-        let mut json = serde_json::Deserializer::from_str(raw);
-        self.deserialize(&mut json).ok().flatten()
-    }
-}
-
-impl<'de, const N: usize> DeserializeSeed<'de> for Fields<N> {
-    type Value = Option<Slots<'de, N>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for Fields<N> {
-    type Value = Option<Slots<'de, N>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        self.read_next(&mut JsonReader::new(raw)).ok().flatten()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    /// The slots of what comes next.
+    pub(super) fn read_next<'t>(self, json: &mut JsonReader<'t>) -> Result<Option<Slots<'t, N>>, JsonError> {
         let mut slots = [None; N];
-        while let Some(place) = map.next_key_seed(Name(&self.0))? {
-            match place.and_then(|place| slots.get_mut(place)) {
-                Some(slot) => *slot = Some(map.next_value::<&RawValue>()?.get()),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+        Ok(fill(json, &self.0, &mut slots)?.then_some(slots))
+    }
+}
+
+/// Reads the members of these names of the object that comes next; whether it is one.
+fn fill<'t>(json: &mut JsonReader<'t>, names: &[&str], slots: &mut [Option<&'t str>]) -> Result<bool, JsonError> {
+    if json.peek() != b'{' {
+        json.value()?;
+        return Ok(false);
+    }
+    json.object(&mut |json, key| {
+        let value = json.value()?;
+        if let Some(slot) = place_of(key, names).and_then(|place| slots.get_mut(place)) {
+            *slot = Some(value);
         }
-        Ok(Some(slots))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        skip(list).map(|()| None)
-    }
-
-    odd!(None; visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
+        Ok(())
+    })?;
+    Ok(true)
 }
 
-/// Reads a block, `{"count": 2, "data": [{..}, {..}]}`, handing the slots of each record to `each`.
-pub(super) struct Block<F, const N: usize> {
-    pub(super) names: [&'static str; N],
-    pub(super) each: F,
+/// The place of a raw key among these names.
+pub(super) fn place_of(key: &str, names: &[&str]) -> Option<usize> {
+    let key = unescaped(key);
+    names.iter().position(|name| *name == key)
 }
 
-/// What is left of a block once its records were handed on.
+/// What is left of a block, `{"count": 2, "data": [{..}, {..}]}`, once its records were handed on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Summary<'de> {
+pub(super) struct Summary<'t> {
     /// The raw `count`, which may be larger than the number of records.
-    pub(super) count: Option<&'de str>,
+    pub(super) count: Option<&'t str>,
     /// How many records were handed on.
     pub(super) records: u32,
     /// How many values were not of the shape of a block.
     pub(super) odd: u32,
 }
 
-impl Summary<'_> {
-    fn odd() -> Self {
-        Summary { odd: 1, ..Summary::default() }
-    }
+/// Reads the block that comes next, handing the slots of each record to `each`.
+pub(super) fn read_block<'t, const N: usize>(
+    json: &mut JsonReader<'t>,
+    names: [&str; N],
+    mut each: impl FnMut(Slots<'t, N>),
+) -> Result<Summary<'t>, JsonError> {
+    read_records(json, &names, &mut [None; N], &mut |slots| {
+        if let Ok(slots) = <Slots<'t, N>>::try_from(slots) {
+            each(slots);
+        }
+    })
 }
 
-impl<'de, F: FnMut(Slots<'de, N>), const N: usize> DeserializeSeed<'de> for Block<F, N> {
-    type Value = Summary<'de>;
+// This one knows no number of names, so that the module has it but once.
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+fn read_records<'t>(
+    json: &mut JsonReader<'t>,
+    names: &[&str],
+    slots: &mut [Option<&'t str>],
+    each: &mut dyn FnMut(&[Option<&'t str>]),
+) -> Result<Summary<'t>, JsonError> {
+    let mut summary = Summary::default();
+    if json.peek() != b'{' {
+        json.value()?;
+        summary.odd = 1;
+        return Ok(summary);
     }
-}
-
-impl<'de, F: FnMut(Slots<'de, N>), const N: usize> Visitor<'de> for Block<F, N> {
-    type Value = Summary<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a block")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut count, mut data) = (None, None);
-        while let Some(place) = map.next_key_seed(Name(&["count", "data"]))? {
-            match place {
-                Some(0) => count = Some(map.next_value::<&RawValue>()?.get()),
-                Some(_) if data.is_some() => return Err(Error::duplicate_field("data")),
-                Some(_) => data = Some(map.next_value_seed(Records { names: self.names, each: &mut self.each })?),
-                None => drop(map.next_value::<IgnoredAny>()?),
+    let mut is_read = false;
+    json.object(&mut |json, key| {
+        match place_of(key, &["count", "data"]) {
+            Some(0) => summary.count = Some(json.value()?),
+            Some(_) if is_read => return Err(json.expected("each block once")),
+            Some(_) if json.peek() == b'[' => {
+                is_read = true;
+                return json.list(&mut |json, _| {
+                    slots.fill(None);
+                    if fill(json, names, slots)? {
+                        each(slots);
+                        summary.records = summary.records.saturating_add(1);
+                    } else {
+                        summary.odd = summary.odd.saturating_add(1);
+                    }
+                    Ok(())
+                });
+            }
+            Some(_) => {
+                is_read = true;
+                json.value()?;
+                summary.odd = 1;
+            }
+            None => {
+                json.value()?;
             }
         }
-        Ok(Summary { count, ..data.unwrap_or_default() })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        skip(list).map(|()| Summary::odd())
-    }
-
-    odd!(Summary::odd(); visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
-}
-
-struct Records<'f, F, const N: usize> {
-    names: [&'static str; N],
-    each: &'f mut F,
-}
-
-impl<'de, F: FnMut(Slots<'de, N>), const N: usize> DeserializeSeed<'de> for Records<'_, F, N> {
-    type Value = Summary<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, F: FnMut(Slots<'de, N>), const N: usize> Visitor<'de> for Records<'_, F, N> {
-    type Value = Summary<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut summary = Summary::default();
-        while let Some(record) = list.next_element_seed(Fields(self.names))? {
-            match record {
-                Some(slots) => {
-                    (self.each)(slots);
-                    summary.records = summary.records.saturating_add(1);
-                }
-                None => summary.odd = summary.odd.saturating_add(1),
-            }
-        }
-        Ok(summary)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Summary::odd())
-    }
-
-    odd!(Summary::odd(); visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str));
-}
-
-fn skip<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-/// Reads a key as its place among these names.
-pub(super) struct Name<'n>(pub(super) &'n [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|name| *name == key))
-    }
+        Ok(())
+    })?;
+    Ok(summary)
 }
 
 /// What a raw value is.
@@ -215,7 +139,7 @@ impl<'a> Scalar<'a> {
     pub(super) fn read(raw: Option<&'a str>) -> Scalar<'a> {
         let Some(raw) = raw else { return Scalar::Null };
         match raw.as_bytes() {
-            [b'"', ..] => Scalar::Text(text(raw)),
+            [b'"', ..] => Scalar::Text(unescaped(raw)),
             [b'[' | b'{', ..] => Scalar::Nested(raw),
             b"true" => Scalar::Bool(true),
             b"false" => Scalar::Bool(false),
@@ -261,45 +185,19 @@ impl<'a> Scalar<'a> {
 
 /// The elements of a raw list, raw; none where it is no list.
 pub(super) fn elements(raw: &str) -> Vec<&str> {
-    let list: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
-    list.into_iter().map(RawValue::get).collect()
+    let mut elements = Vec::new();
+    let read = JsonReader::new(raw).list(&mut |json, _| {
+        elements.push(json.value()?);
+        Ok(())
+    });
+    if read.is_ok() { elements } else { Vec::new() }
 }
 
 /// A raw value with no letter hidden in an escape: the text of a string; a list or an object written anew.
 pub(super) fn plain(raw: &str) -> Cow<'_, str> {
     match Scalar::read(Some(raw)) {
         Scalar::Text(text) => text,
-        // No report is known to have one here, so a tree in memory is good enough.
-        _ => serde_json::from_str(raw).map_or(Cow::Borrowed(raw), |value: Value| Cow::Owned(value.to_string())),
-    }
-}
-
-/// The text of a raw string. Halves of surrogate pairs, which JSON can write and Rust cannot, are replaced.
-fn text(raw: &str) -> Cow<'_, str> {
-    let inner = unquoted(raw);
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    let mut json = serde_json::Deserializer::from_str(raw);
-    Cow::Owned(json.deserialize_bytes(Lossy).unwrap_or_default())
-}
-
-/// A raw string without its quotes, escapes and all.
-pub(super) fn unquoted(raw: &str) -> &str {
-    raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw)
-}
-
-struct Lossy;
-
-impl Visitor<'_> for Lossy {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<String, E> {
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        _ => Cow::Owned(without_needless_escapes(raw)),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     TagPlaces, Ttl,
 };
 use crate::SELF_TEST;
-use evaluator::{Direction, Profile};
+use evaluator::{Direction, JsonError, Profile};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) fn read_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
     read_document(bytes, document)
 }
 
-fn read_document(bytes: &[u8], document: serde_json::Result<Json>) -> Result<Config, Vec<Mistake>> {
+fn read_document(bytes: &[u8], document: Result<Json, JsonError>) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let config = match document {
         Ok(document @ Json::Object(_)) => DOCUMENT.read(&document, &At::Document, &mut mistakes),

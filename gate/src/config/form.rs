@@ -192,8 +192,8 @@ impl Form for Span {
 
 impl Span {
     fn range(&self) -> String {
-        const UNITS: [(u128, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-        let show = |duration: Duration| in_units(duration.as_millis(), &UNITS);
+        const UNITS: [(u64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+        let show = |duration: Duration| in_units(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &UNITS);
         format!("{} to {}", show(self.least), show(self.most))
     }
 }
@@ -236,8 +236,8 @@ impl Size {
 }
 
 /// The amount in the largest of the units that it is a whole number of. Only durations reach down to zero.
-fn in_units(amount: u128, units: &[(u128, &str)]) -> String {
-    let fits = |(unit, _): &&(u128, &str)| amount > 0 && amount.checked_rem(*unit) == Some(0);
+fn in_units(amount: u64, units: &[(u64, &str)]) -> String {
+    let fits = |(unit, _): &&(u64, &str)| amount > 0 && amount.checked_rem(*unit) == Some(0);
     match units.iter().find(fits) {
         Some((unit, name)) => format!("{}{name}", amount.checked_div(*unit).unwrap_or(amount)),
         None => "0s".into(),

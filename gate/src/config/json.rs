@@ -1,13 +1,13 @@
 //! A JSON document as it was written: in order, and with the keys that appear twice.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::fmt;
+use evaluator::{JsonError, JsonReader, unescaped};
 
 /// A JSON value. It may hold the API key, so it has no `Debug`.
 pub(crate) enum Json {
     Null,
     Flag(bool),
-    /// Numbers up to 2^53 are exact; a whole number may be written as `4e2` or `400.0`, as some serialisers do.
+    /// A whole number up to 2^53, which may be written as `4e2` or `400.0`, as some serialisers do; what is not whole is no
+    /// number here, and what is larger infinite.
     Number(f64),
     Text(Box<str>),
     Array(Vec<Json>),
@@ -16,8 +16,11 @@ pub(crate) enum Json {
 
 impl Json {
     /// Reads a document. The error's text names the line and column, and quotes nothing of the document.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Json, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+        let mut json = JsonReader::from_bytes(bytes)?;
+        let document = next(&mut json, 0)?;
+        json.end()?;
+        Ok(document)
     }
 
     /// What this key of an object holds; where the key appears twice, what its first appearance holds.
@@ -51,58 +54,101 @@ impl From<bool> for Json {
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
-        deserializer.deserialize_any(Builder)
+/// How deep lists and objects may be nested, which is far deeper than any document that has a meaning.
+const MOST_NESTED: u8 = 64;
+
+fn next(json: &mut JsonReader<'_>, nested: u8) -> Result<Json, JsonError> {
+    let Some(deeper) = nested.checked_add(1).filter(|deeper| *deeper <= MOST_NESTED) else {
+        return Err(json.expected("fewer lists and objects in one another"));
+    };
+    match json.peek() {
+        b'{' => {
+            let mut members = Vec::new();
+            json.object(&mut |json, key| {
+                members.push((unescaped(key).into(), next(json, deeper)?));
+                Ok(())
+            })?;
+            Ok(Json::Object(members))
+        }
+        b'[' => {
+            let mut items = Vec::new();
+            json.list(&mut |json, _| {
+                items.push(next(json, deeper)?);
+                Ok(())
+            })?;
+            Ok(Json::Array(items))
+        }
+        b'"' => json.value().map(|raw| Json::Text(unescaped(raw).into())),
+        _ => json.value().map(|raw| match raw {
+            "null" => Json::Null,
+            "true" | "false" => Json::Flag(raw == "true"),
+            number => Json::Number(read_number(number)),
+        }),
     }
 }
 
-struct Builder;
-
-impl<'de> Visitor<'de> for Builder {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+/// The value of a raw number, where it is whole and less than 2^53; else no number, or infinity. Nothing asks for others, and
+/// what reads them in general is large.
+fn read_number(raw: &str) -> f64 {
+    let (digits, exponent) = raw.split_once(['e', 'E']).unwrap_or((raw, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (sign, whole) = whole.strip_prefix('-').map_or((1.0, whole), |whole| (-1.0, whole));
+    // What is beyond this has more digits than any document.
+    let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
+    let mut exponent = exponent.parse::<i64>().unwrap_or(far).clamp(i64::MIN / 2, i64::MAX / 2);
+    exponent = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
+    let mut digits = [whole, fraction].concat();
+    while digits.len() > 1 && digits.ends_with('0') {
+        digits.pop();
+        exponent = exponent.saturating_add(1);
     }
-
-    fn visit_unit<E: Error>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return 0.0;
     }
+    let Ok(exponent) = u32::try_from(exponent) else {
+        return if exponent < 0 { f64::NAN } else { sign * f64::INFINITY };
+    };
+    let number = significant.parse::<u64>().ok().zip(10_u64.checked_pow(exponent));
+    let number = number.and_then(|(digits, power)| digits.checked_mul(power)).filter(|number| *number <= 1 << 53);
+    number.map_or(f64::INFINITY, |number| number as f64) * sign
+}
 
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<Json, E> {
-        Ok(Json::Flag(flag))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
-        Ok(Json::Number(number as f64))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Json, E> {
-        Ok(Json::Number(number as f64))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Json, E> {
-        Ok(Json::Number(number))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
-        Ok(text.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element()? {
-            array.push(item);
+    #[test]
+    fn whole_numbers_are_read_however_they_are_written() {
+        for (raw, number) in [
+            ("0", 0.0),
+            ("-0.0", 0.0),
+            ("0e99999999999999999999", 0.0),
+            ("400", 400.0),
+            ("4e2", 400.0),
+            ("400.0", 400.0),
+            ("4000E-1", 400.0),
+            ("0.04e+4", 400.0),
+            ("-7", -7.0),
+            ("9007199254740992", 9_007_199_254_740_992.0),
+            ("9007199254740993", f64::INFINITY),
+            ("-1e99999999999999999999", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(read_number(raw), number, "{raw}");
         }
-        Ok(Json::Array(array))
+        for raw in ["0.5", "1e-1", "400.01", "1e-99999999999999999999"] {
+            assert!(read_number(raw).is_nan(), "{raw}");
+        }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
-        while let Some(member) = members.next_entry::<Box<str>, Json>()? {
-            object.push(member);
+    proptest! {
+        #[test]
+        fn a_number_is_what_the_standard_library_reads(whole in -1000_i32..1000, zeros in 0_usize..4, exponent in -3_i32..4) {
+            let raw = format!("{whole}.{}e{exponent}", "0".repeat(zeros + 1));
+            let expected = raw.parse::<f64>().unwrap();
+            let number = read_number(&raw);
+            prop_assert!(if expected.fract() == 0.0 { number == expected } else { number.is_nan() }, "{}", raw);
         }
-        Ok(Json::Object(object))
     }
 }

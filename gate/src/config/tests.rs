@@ -43,7 +43,7 @@ fn a_document_that_is_no_json_object_has_one_mistake_with_its_place() {
             r#"the configuration is empty; it needs at least "api": {"cluster": ...} (line 1 column 1) [not_json]"#,
         ),
         ("{\n  \"mode\" \"shadow\"}", "the configuration is not JSON: expected `:` at line 2 column 10 [not_json]"),
-        ("{} {}", "the configuration is not JSON: trailing characters at line 1 column 4 [not_json]"),
+        ("{} {}", "the configuration is not JSON: expected the end at line 1 column 4 [not_json]"),
         ("\n  []", "the configuration must be an object, in { } (line 2 column 3) [not_an_object]"),
         ("\"mode\"", "the configuration must be an object, in { } (line 1 column 1) [not_an_object]"),
     ] {
