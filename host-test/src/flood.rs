@@ -11,11 +11,13 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     ops::Range,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
     time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
+    runtime,
     sync::watch,
     time::{self, Instant, MissedTickBehavior},
 };
@@ -152,11 +154,17 @@ pub fn peer(number: u32) -> IpAddr {
     Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, group(high), group(low)).into()
 }
 
-/// How long the answers to a peer took that asks again and again.
+/// How long answers took.
 #[derive(Debug, Default)]
 pub struct Times(Vec<Duration>);
 
 impl Times {
+    /// Of these, in any order.
+    pub fn of(mut times: Vec<Duration>) -> Times {
+        times.sort();
+        Times(times)
+    }
+
     /// The time that so many of a hundred answers did not exceed; zero when there was none.
     pub fn percentile(&self, percent: usize) -> Duration {
         let index = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
@@ -194,8 +202,29 @@ pub async fn ask_steadily(
         times.push(start.elapsed());
         ensure!(source == "cache", "the facts about {peer} came from {source:?} after {} answers", times.len());
     }
-    times.sort();
-    Ok(Times(times))
+    Ok(Times::of(times))
+}
+
+/// Runs something while a peer asks whom every worker knows, as [`ask_steadily`] does; its client has a thread of its own.
+///
+/// # Errors
+/// When the one or the other fails.
+pub async fn beside<T>(
+    to: SocketAddr,
+    peer: IpAddr,
+    pace: Duration,
+    run: impl Future<Output = Result<T>>,
+) -> Result<(Times, T)> {
+    let (stop, stopped) = watch::channel(false);
+    let known = thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(ask_steadily(to, peer, pace, stopped))
+    });
+    let result = run.await;
+    // When it has failed already, nobody listens any more.
+    let _ = stop.send(true);
+    let times = known.join().map_err(|_| anyhow::anyhow!("the known peer's client failed"))??;
+    Ok((times, result?))
 }
 
 /// Has all workers learn a peer.

@@ -14,8 +14,8 @@ use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Profile, V
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// How many shared values one request looks through: a few milliseconds of the worker's time.
-const BUCKETS: u64 = 2048;
+/// How many shared values one request looks through: about a millisecond, for which all traffic of the worker waits.
+const BUCKETS: u64 = 512;
 
 /// Which peers are wanted.
 struct Filter {

@@ -14,10 +14,9 @@ use serde_json::json;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    thread,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{runtime, sync::watch, time};
+use tokio::time;
 
 /// Floods a real Envoy with requests of new peers, while a known one asks at a steady pace. Fails when memory does not
 /// stop growing, when more is looked up than the budget and the one lane allow, or when the known peer is not answered
@@ -118,18 +117,9 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs something while the known peer asks; its client has a thread of its own.
+/// Runs something while the known peer asks.
 async fn beside_the_known_peer<T>(to: SocketAddr, run: impl Future<Output = Result<T>>) -> Result<(Times, T)> {
-    let (stop, stopped) = watch::channel(false);
-    let known = thread::spawn(move || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(flood::ask_steadily(to, peer::TOR, PACE, stopped))
-    });
-    let result = run.await;
-    // When it has failed already, nobody listens any more.
-    let _ = stop.send(true);
-    let times = known.join().map_err(|_| anyhow::anyhow!("the known peer's client failed"))??;
-    Ok((times, result?))
+    flood::beside(to, peer::TOR, PACE, run).await
 }
 
 /// Sends the flood, and looks at the memory twice a second.
