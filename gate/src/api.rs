@@ -175,19 +175,28 @@ impl Call {
     }
 }
 
+/// A request with a body, and when and where it came.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    call: &'a Call,
+    body: &'a [u8],
+    proxy: Proxy<'a>,
+}
+
 impl Gate {
     /// Answers a request to the control listener. What it changes, all workers are told by `effects`.
     pub fn serve(&mut self, call: &Call, body: &[u8], proxy: Proxy<'_>, effects: &mut Effects) -> Reply {
         let query = &mut Query::new(&call.query);
+        let task = Task { call, body, proxy };
         let answer = match call.endpoint {
-            Endpoint::PostEvent => self.post_event(call, body, query, proxy, effects),
+            Endpoint::PostEvent => query.end().and_then(|()| self.post_event(task, effects)),
             Endpoint::ListEvents => self.list_events(query, proxy),
             Endpoint::GetEvent => self.event(call, query, proxy),
             Endpoint::ListPeers => self.list_peers(query, proxy),
             Endpoint::GetPeer => self.peer(call, query, proxy),
             Endpoint::LookUpPeer => self.look_up_peer(call, query, proxy, effects),
             Endpoint::ListOverrides => overrides::list(query, proxy),
-            Endpoint::PutOverride => self.put(call, body, query, proxy, effects),
+            Endpoint::PutOverride => query.end().and_then(|()| self.put(task, effects)),
             Endpoint::DeleteOverride => self.delete(call, query, proxy, effects),
             Endpoint::GetStatus => self.control_status(query, proxy),
             Endpoint::ListAudit => log::list(query, proxy),

@@ -3,7 +3,7 @@
 use super::query::Query;
 use super::reply::{Problem, Reply};
 use super::writer::Writer;
-use super::{Call, peers};
+use super::{Call, Task, peers};
 use crate::alert::{self, Alert, CREW, DeniedBy, FOUND, Found, Part, State};
 use crate::audit::What;
 use crate::config::read_new_alert;
@@ -25,15 +25,8 @@ const LONGEST_KEY: usize = 128;
 
 impl Gate {
     #[inline(never)]
-    pub(super) fn post_event(
-        &mut self,
-        call: &Call,
-        body: &[u8],
-        query: &Query<'_>,
-        proxy: Proxy<'_>,
-        effects: &mut Effects,
-    ) -> Result<Reply, Problem> {
-        query.end()?;
+    pub(super) fn post_event(&mut self, task: Task<'_>, effects: &mut Effects) -> Result<Reply, Problem> {
+        let Task { call, body, proxy } = task;
         let new = read_new_alert(body).map_err(Problem::mistaken)?;
         let now = proxy.now;
         if call.key.as_ref().is_some_and(|key| !(1..=LONGEST_KEY).contains(&key.len())) {

@@ -1,9 +1,9 @@
 //! `/v1/overrides`: what operators allow and deny.
 
-use super::Call;
 use super::query::Query;
 use super::reply::{Problem, Reply};
 use super::writer::Writer;
+use super::{Call, Task};
 use crate::audit::What;
 use crate::config::read_new_override;
 use crate::core::audit;
@@ -30,15 +30,8 @@ pub(super) fn list(query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem
 
 impl Gate {
     #[inline(never)]
-    pub(super) fn put(
-        &mut self,
-        call: &Call,
-        body: &[u8],
-        query: &Query<'_>,
-        proxy: Proxy<'_>,
-        effects: &mut Effects,
-    ) -> Result<Reply, Problem> {
-        query.end()?;
+    pub(super) fn put(&mut self, task: Task<'_>, effects: &mut Effects) -> Result<Reply, Problem> {
+        let Task { call, body, proxy } = task;
         let net = network(&call.subject)?;
         let wanted = read_new_override(body).map_err(Problem::mistaken)?;
         if wanted.until.is_some_and(|until| Moment::from(until) <= proxy.now) {
