@@ -4,6 +4,8 @@ mod answers;
 mod control;
 pub mod shipped;
 
+pub use control::outbound;
+
 use crate::{
     client::{Ask, Http2},
     envoy::{

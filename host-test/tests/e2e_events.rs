@@ -5,8 +5,8 @@ use host_test::{
     client::Ask,
     envoy::config::Place,
     eventually,
-    fake::Options,
-    lab::{CONTROL, Lab, MAIN, READ_TOKEN, WRITE_TOKEN, plugin},
+    fake::{Options, Rule},
+    lab::{CONTROL, Lab, MAIN, READ_TOKEN, WRITE_TOKEN, outbound, plugin},
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
@@ -15,8 +15,12 @@ use std::{
     io::Write,
     net::IpAddr,
     process::{Command, Stdio},
+    time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
 
 const WORKERS: u16 = 3;
 /// The machines inside.
@@ -187,6 +191,58 @@ async fn an_override_counts_on_every_worker_and_can_be_taken_back() -> Result<()
         Ok(())
     })
     .await
+}
+
+/// Connections to a destination, one at least on each worker.
+async fn tunnels_on_every_worker(lab: &Lab, to: u8) -> Result<Vec<Client>> {
+    let before = by_worker(lab, TCP).await?;
+    let mut tunnels = Vec::new();
+    for _ in 0..100 {
+        tunnels.push(tunnel(lab, LAPTOPS[0], to).await?);
+        if before.iter().zip(by_worker(lab, TCP).await?).all(|(before, now)| *before < now) {
+            return Ok(tunnels);
+        }
+    }
+    anyhow::bail!("some worker gets no connection: {before:?}")
+}
+
+/// How long it takes until all of them are closed.
+async fn all_closed(tunnels: Vec<Client>) -> Result<Duration> {
+    let start = Instant::now();
+    for mut tunnel in tunnels {
+        tunnel.closed().await?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Workers tell each other, and look by themselves every 0.9 seconds. A machine that is busy with something else gets another
+/// two chances.
+#[tokio::test]
+async fn from_the_answer_or_the_override_to_closed_connections_on_all_workers_it_takes_less_than_a_second() -> Result<()>
+{
+    let server = Server::start(b"")?;
+    let lab = lab(&server).await?;
+    let (mut answered, mut overridden) = (Vec::new(), Vec::new());
+    for number in [201, 202, 203] {
+        let tunnels = tunnels_on_every_worker(&lab, number).await?;
+        lab.fake.tell(Rule { held: true, ..outbound(destination(number), true) });
+        lab.hand_in(json!({"type": "malware", "source": LAPTOPS[0]})).await?;
+        lab.fake.wait_for_call_about(destination(number)).await?;
+        lab.fake.release();
+        answered.push(all_closed(tunnels).await?);
+        assert_eq!(on_every_worker(&lab, LAPTOPS[1], number).await?, BTreeSet::from([403]), "{number}");
+
+        let number = number + 10;
+        let tunnels = tunnels_on_every_worker(&lab, number).await?;
+        let deny = json!({"action": "deny", "owner": "soc", "reason": "incident 42"});
+        lab.operate("PUT", &format!("/v1/overrides/{}", destination(number)), deny, 201).await?;
+        overridden.push(all_closed(tunnels).await?);
+        assert_eq!(on_every_worker(&lab, LAPTOPS[1], number).await?, BTreeSet::from([403]), "{number}");
+    }
+    for times in [answered, overridden] {
+        assert!(times.iter().any(|time| *time < Duration::from_secs(1)), "{times:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

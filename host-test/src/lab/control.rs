@@ -71,9 +71,14 @@ impl Lab {
     /// Has the stand-in say of these destinations that they are safe to connect to, but for the bad ones, which are critical.
     pub fn tell_outbound(&self, destinations: impl Iterator<Item = IpAddr>, bad: &[IpAddr]) {
         for ip in destinations {
-            let outbound = if bad.contains(&ip) { "Critical" } else { "Safe" };
-            let report = json!({"ip": ip, "score": {"inbound": "Safe", "outbound": outbound}, "status": 200});
-            self.fake.tell(Rule::answer(Answer::Raw(200, report.to_string().into())).only(ip));
+            self.fake.tell(outbound(ip, bad.contains(&ip)));
         }
     }
+}
+
+/// How the stand-in says of a destination that it is critical to connect to, or safe.
+pub fn outbound(ip: IpAddr, bad: bool) -> Rule {
+    let outbound = if bad { "Critical" } else { "Safe" };
+    let report = json!({"ip": ip, "score": {"inbound": "Safe", "outbound": outbound}, "status": 200});
+    Rule::answer(Answer::Raw(200, report.to_string().into())).only(ip)
 }
