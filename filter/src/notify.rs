@@ -2,7 +2,10 @@
 
 use crate::callout::{self, Broken};
 use crate::worker::Worker;
-use gate::{Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, WebhookSecret, sign_webhook};
+use gate::{
+    Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, Secret, WebhookPath, WebhookSecret,
+    sign_webhook,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Deliveries {
     /// What they are signed with.
     pub(crate) secret: Option<WebhookSecret>,
+    /// The path that the environment has for them.
+    pub(crate) path: Option<Secret>,
     /// By the proxy's callout tokens.
     sent: BTreeMap<u32, DeliveryId>,
 }
@@ -44,6 +49,10 @@ impl Deliveries {
 
     fn dispatch(&self, delivery: &Delivery, proxy: Proxy<'_>) -> Option<u32> {
         let Notify { cluster, authority, path, .. } = &*delivery.to;
+        let path = match path {
+            WebhookPath::Given(path) => path,
+            WebhookPath::Environment(_) => self.path.as_ref()?,
+        };
         let at = proxy.now.timestamp();
         let time = at.unix().to_string();
         let mut headers = vec![

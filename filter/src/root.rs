@@ -11,8 +11,8 @@ use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
-    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Site, Subject,
-    WebhookSecret,
+    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Secret, Site,
+    Subject, WebhookPath, WebhookSecret, webhook_path,
 };
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -86,8 +86,9 @@ impl Root {
     pub(crate) fn on_configure(&mut self) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
         match load(&document) {
-            Ok(Opened { config, key, secret, tokens }) => {
+            Ok(Opened { config, key, secret, path, tokens }) => {
                 self.deliveries.secret = secret;
+                self.deliveries.path = path;
                 self.start(config, key, tokens);
                 true
             }
@@ -318,6 +319,8 @@ struct Opened {
     key: Option<String>,
     /// What notifications are signed with.
     secret: Option<WebhookSecret>,
+    /// Where they are sent to.
+    path: Option<Secret>,
     /// What lets operators in.
     tokens: Tokens,
 }
@@ -331,8 +334,13 @@ fn load(document: &[u8]) -> Result<Opened, Vec<String>> {
         Key::Given(secret) => Some(secret.expose().to_owned()),
         Key::Environment(name) => Some(secret_from_environment("api.key_env", name).map_err(|mistake| vec![mistake])?),
     };
-    let variable = config.notify.as_ref().and_then(|notify| notify.secret_env.as_deref());
+    let notify = config.notify.as_deref();
+    let variable = notify.and_then(|notify| notify.secret_env.as_deref());
     let secret = variable.map(webhook_secret).transpose().map_err(|mistake| vec![mistake])?;
+    let path = match notify.map(|notify| &notify.path) {
+        Some(WebhookPath::Environment(variable)) => Some(path(variable).map_err(|mistake| vec![mistake])?),
+        _ => None,
+    };
     let tokens = match &config.control {
         None => Tokens::default(),
         Some(access) => {
@@ -344,7 +352,7 @@ fn load(document: &[u8]) -> Result<Opened, Vec<String>> {
             }
         }
     };
-    Ok(Opened { config, key, secret, tokens })
+    Ok(Opened { config, key, secret, path, tokens })
 }
 
 fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
@@ -353,6 +361,15 @@ fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
     WebhookSecret::parse(&text).ok_or(format!(
         "{PATH}: the variable {variable} holds no secret; right would be whsec_ and 24 to 64 random bytes in Base64, as \
          echo whsec_$(openssl rand -base64 32) makes one"
+    ))
+}
+
+fn path(variable: &str) -> Result<Secret, String> {
+    const PATH: &str = "notify.path_env";
+    let text = secret_from_environment(PATH, variable)?;
+    webhook_path(&text).ok_or(format!(
+        "{PATH}: the variable {variable} holds no path; right would be one that starts with / and is percent-encoded, such as \
+         /services/T.../B.../..."
     ))
 }
 

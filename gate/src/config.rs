@@ -29,7 +29,7 @@ pub use control::{Control, Credentials, Journal};
 pub use feeds::{Feed, FeedFormat};
 pub(crate) use json::Json;
 pub use mistake::{Mistake, MistakeKind};
-pub use notify::{Notify, NotifyFormat};
+pub use notify::{Notify, NotifyFormat, WebhookPath, webhook_path};
 pub use route::Metadata;
 pub use secret::Secret;
 

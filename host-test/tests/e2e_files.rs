@@ -41,8 +41,12 @@ fn envoy_accepts_every_configuration_that_is_shipped() -> Result<()> {
             let copy = folder.path().join(&name);
             fs::write(&copy, text)?;
             let token = "0123456789abcdef";
-            let environment =
-                [("CRIMINALIP_API_KEY", KEY), ("PORTCULLIS_READ_TOKEN", token), ("PORTCULLIS_WRITE_TOKEN", token)];
+            let environment = [
+                ("CRIMINALIP_API_KEY", KEY),
+                ("PORTCULLIS_READ_TOKEN", token),
+                ("PORTCULLIS_WRITE_TOKEN", token),
+                ("PORTCULLIS_WEBHOOK_PATH", "/hook"),
+            ];
             Envoy::validate(&envoy, &copy, &environment)?;
             checked += 1;
         }

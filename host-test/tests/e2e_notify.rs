@@ -7,7 +7,10 @@ use host_test::{
     eventually,
     fake::peer,
     feed::{FeedServer, Fetched, Page},
-    lab::{Builder, Lab, MAIN, plugin},
+    lab::{
+        Builder, Lab, MAIN, plugin,
+        shipped::{WEBHOOK_PATH, lead},
+    },
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
@@ -221,6 +224,36 @@ async fn a_secret_that_is_none_is_refused_at_the_start_and_not_shown() -> Result
         let error = started.err().map(|error| format!("{error:#}")).unwrap_or_default();
         assert!(error.contains("notify.secret_env: the variable PORTCULLIS_WEBHOOK_SECRET holds no secret"), "{error}");
         assert!(error.contains("openssl rand -base64 32") && !error.contains(value), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_the_shipped_configuration_slack_is_told_at_a_path_that_only_the_environment_has() -> Result<()> {
+    let receiver = receiver(200)?;
+    let lab = Lab::shipped("control.yaml", json!({}), |bootstrap| lead(bootstrap, "slack", receiver.address())).await?;
+    lab.wait_for_workers(2).await?;
+    let id = lab.hand_in(json!({"type": "other", "note": "nobody was there"})).await?;
+    lab.wait_until_done(&id).await?;
+    let message = &receiver.wait_for(WEBHOOK_PATH, 1).await?[0];
+    assert_eq!(message.header("host"), Some("hooks.slack.com"));
+    let body: Value = serde_json::from_slice(&message.body)?;
+    assert!(body["text"].is_string() && body["blocks"].is_array(), "{body}");
+    assert!(!lab.envoy.admin("/config_dump").await?.contains(WEBHOOK_PATH), "the path is in the dump");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_path_that_is_none_is_refused_at_the_start_and_not_shown() -> Result<()> {
+    const VARIABLE: &str = "PORTCULLIS_WEBHOOK_PATH";
+    let changes = json!({"notify": {"cluster": "soc", "authority": "hooks.internal", "path_env": VARIABLE}});
+    for (value, why) in [(Some("services/T1/B2"), "holds no path"), (None, "there is no variable")] {
+        let receiver = receiver(200)?;
+        let lab = lab(&receiver, changes.clone());
+        let lab = value.into_iter().fold(lab, |lab, value| lab.environment(VARIABLE, value));
+        let error = lab.start().await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(error.contains("notify.path_env: ") && error.contains(why), "{error}");
+        assert!(!error.contains("T1/B2"), "{error}");
     }
     Ok(())
 }

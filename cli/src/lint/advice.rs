@@ -4,7 +4,7 @@ use super::plugin::{Home, Plugin};
 use super::{Remark, Severity};
 use crate::document::{Node, Place};
 use evaluator::Timestamp;
-use gate::{Config, Key, Role};
+use gate::{Config, Key, NotifyFormat, Role, WebhookPath};
 use std::time::Duration;
 
 /// Envoy's own limit on a stream on which nothing moves.
@@ -15,6 +15,7 @@ pub(super) fn advise(plugin: &Plugin<'_>, config: &Config, now: Timestamp) -> Ve
     let mut advice = Advice { plugin, remarks: Vec::new() };
     advice.of_lists(now);
     advice.of_key(config);
+    advice.of_notify(config);
     match plugin.home {
         Home::Bare => {}
         Home::Istio { spec } => advice.of_istio(spec),
@@ -24,7 +25,12 @@ pub(super) fn advise(plugin: &Plugin<'_>, config: &Config, now: Timestamp) -> Ve
             if let Some(manager) = manager {
                 advice.of_manager(manager, config);
             }
-            advice.of_cluster(document, config);
+            let risks = ["the API key and the reports", "Criminal IP"];
+            advice.of_cluster(document, "api.cluster", &config.api.cluster, risks);
+            if let Some(notify) = &config.notify {
+                let risks = ["what is told, and to whom,", "the webhook"];
+                advice.of_cluster(document, "notify.cluster", &notify.cluster, risks);
+            }
         }
     }
     advice.remarks
@@ -75,6 +81,20 @@ impl Advice<'_> {
             let message = "whoever can read the proxy's configuration knows the key; let the proxy add x-api-key, or use \
                            \"key_env\"";
             self.warn(self.place("api.key"), "key_in_configuration", "api.key", message.into());
+        }
+    }
+
+    fn of_notify(&mut self, config: &Config) {
+        let Some(notify) = &config.notify else { return };
+        let is_slack = notify.format == NotifyFormat::Slack;
+        if is_slack && matches!(notify.path, WebhookPath::Given(_)) {
+            let message = "whoever can read the proxy's configuration can post to the channel; use \"path_env\"";
+            self.warn(self.place("notify.path"), "path_in_configuration", "notify.path", message.into());
+        }
+        if !is_slack && notify.secret_env.is_none() {
+            let message =
+                "messages are not signed, so whoever reaches the receiver can make them up; add \"secret_env\"";
+            self.warn(self.place("notify"), "unsigned_notifications", "notify", message.into());
         }
     }
 
@@ -155,8 +175,9 @@ impl Advice<'_> {
         }
     }
 
-    fn of_cluster(&mut self, document: &Node, config: &Config) {
-        let name = &*config.api.cluster;
+    /// What can be said of the cluster that this key names. The risks: what can be read on the way, and as whom others could
+    /// answer.
+    fn of_cluster(&mut self, document: &Node, key: &str, name: &str, [what, whom]: [&str; 2]) {
         let mut found = None;
         document.visit(&mut |node| {
             if found.is_none() && node.get("name").and_then(Node::text) == Some(name) && is_cluster(node) {
@@ -166,24 +187,25 @@ impl Advice<'_> {
         let Some(cluster) = found else {
             // Others may come from a management server.
             if document.get("static_resources").is_some() && document.get("dynamic_resources").is_none() {
-                let message = format!("there is no cluster {name:?} in this file: every lookup would fail");
-                self.warn(self.place("api.cluster"), "no_such_cluster", "api.cluster", message);
+                let message = format!("there is no cluster {name:?} in this file: every call to it would fail");
+                self.warn(self.place(key), "no_such_cluster", key, message);
             }
             return;
         };
         let path = format!("cluster {name}");
         let at = cluster.at;
         let Some(tls) = cluster.at_path(&["transport_socket", "typed_config"]) else {
-            let message =
-                "no TLS: the API key and the reports can be read and changed on the way; add a transport_socket";
-            return self.warn(at, "unverified_cluster", &path, message.into());
+            let message = format!("no TLS: {what} can be read and changed on the way; add a transport_socket");
+            return self.warn(at, "unverified_cluster", &path, message);
         };
         let common = tls.get("common_tls_context");
         let validation = ["validation_context", "combined_validation_context", "validation_context_sds_secret_config"];
         if !validation.iter().any(|key| common.is_some_and(|common| common.get(key).is_some())) {
-            let message = "any certificate is accepted, so whoever answers could speak for Criminal IP; add a \
-                           validation_context with trusted_ca";
-            self.warn(tls.at, "unverified_cluster", &path, message.into());
+            let message = format!(
+                "any certificate is accepted, so whoever answers could speak for {whom}; add a validation_context with \
+                 trusted_ca"
+            );
+            self.warn(tls.at, "unverified_cluster", &path, message);
         } else if !names_are_verified(cluster, common) {
             let message = "a certificate for any name is accepted; add auto_sni and auto_san_validation, or \
                            match_typed_subject_alt_names";

@@ -94,6 +94,32 @@ fn what_surrounds_the_filter_in_envoy_is_looked_at_too() {
 }
 
 #[test]
+fn a_webhook_is_looked_at_with_its_secrets_and_its_cluster() {
+    let told = |notify: &str| {
+        let text = include_str!("../../../envoy/control.yaml").replace(
+            r#"{"cluster": "slack", "authority": "hooks.slack.com", "path_env": "PORTCULLIS_WEBHOOK_PATH", "format": "slack"}"#,
+            notify,
+        );
+        said(&text).into_iter().map(|(_, code, path)| (code, path)).collect::<Vec<_>>()
+    };
+    let (cluster, own) = (r#""cluster": "slack", "authority": "hooks.slack.com""#, r#""path": "/p""#);
+    for (notify, code, path) in [
+        (format!(r#"{{{cluster}, {own}, "format": "slack"}}"#), "path_in_configuration", "notify.path"),
+        (format!("{{{cluster}, {own}}}"), "unsigned_notifications", "notify"),
+        (
+            format!(r#"{{"cluster": "elsewhere", "authority": "a", {own}, "secret_env": "S"}}"#),
+            "no_such_cluster",
+            "notify.cluster",
+        ),
+    ] {
+        assert_eq!(told(&notify), [(code, path.to_owned())], "{notify}");
+    }
+    let plain = include_str!("../../../envoy/control.yaml").split("    # Slack's certificate").next().unwrap();
+    let codes: Vec<_> = said(plain).into_iter().map(|(_, code, path)| (code, path)).collect();
+    assert_eq!(codes, [("unverified_cluster", "cluster slack".to_owned())]);
+}
+
+#[test]
 fn mistakes_inside_of_a_string_have_the_line_of_the_file() {
     let wrong = ENVOY.replace("\"lists\": {", "\"lsts\": {");
     assert!(said(&wrong).contains(&(25, "unknown_key", "lsts".into())), "{:?}", said(&wrong));

@@ -101,10 +101,25 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Refuses an object that has neither of two keys, or both.
+    pub(super) fn either(&mut self, one: &'static str, other: &'static str) {
+        #[cfg(test)]
+        self.shape.either(one, other);
+        if self.find(one).is_none() && self.find(other).is_none() {
+            let message = format!("one of {one:?} and {other:?} is required");
+            self.mistakes.note(self.at, MistakeKind::MissingKey, message);
+        }
+        self.refuse_both(one, other);
+    }
+
     /// Refuses two keys that exclude each other.
     pub(super) fn exclude(&mut self, one: &'static str, other: &'static str) {
         #[cfg(test)]
         self.shape.exclude(one, other);
+        self.refuse_both(one, other);
+    }
+
+    fn refuse_both(&mut self, one: &'static str, other: &'static str) {
         if self.find(one).is_some() && self.find(other).is_some() {
             let message = format!("{one:?} and {other:?} exclude each other; keep one of them");
             self.mistakes.note(self.at, MistakeKind::Conflict, message);

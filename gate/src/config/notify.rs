@@ -16,8 +16,8 @@ pub struct Notify {
     pub cluster: Box<str>,
     /// The `:authority` of the requests.
     pub authority: Box<str>,
-    /// The path, with its query. Of Slack's webhooks it is what must not be known.
-    pub path: Secret,
+    /// The path, with its query.
+    pub path: WebhookPath,
     /// The score from which on it is told: inbound on ingress, outbound on egress.
     pub min_score: Level,
     /// How messages are written.
@@ -26,6 +26,15 @@ pub struct Notify {
     pub secret_env: Option<Box<str>>,
     /// What tells it from all others: made of where it is and the format.
     pub(crate) id: u64,
+}
+
+/// Where the path of a webhook comes from. Of Slack's webhooks it is what must not be known.
+#[derive(Debug, PartialEq, Eq)]
+pub enum WebhookPath {
+    /// From the configuration.
+    Given(Secret),
+    /// From this environment variable of the VM.
+    Environment(Box<str>),
 }
 
 /// How messages are written.
@@ -44,11 +53,22 @@ pub(super) fn notify(keys: &mut Keys<'_>) -> Option<Arc<Notify>> {
         Choice(&[("json", NotifyFormat::Json), ("slack", NotifyFormat::Slack), ("ecs", NotifyFormat::Ecs)]);
     let cluster = keys.required("cluster", CLUSTER);
     let authority = keys.required("authority", AUTHORITY);
-    let path = keys.required("path", WEBHOOK_PATH);
+    let path = keys.optional("path", WEBHOOK_PATH).map(WebhookPath::Given);
+    let path = keys.optional("path_env", VARIABLE).map(WebhookPath::Environment).or(path);
+    keys.either("path", "path_env");
     let min_score = keys.or("min_score", LevelNumber, 80);
     let format = keys.or("format", FORMAT, "json");
     let secret_env = keys.optional("secret_env", VARIABLE);
     let (cluster, authority, path, format) = (cluster?, authority?, path?, format?);
-    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, path.expose(), format));
+    let place = match &path {
+        WebhookPath::Given(path) => (false, path.expose()),
+        WebhookPath::Environment(variable) => (true, &**variable),
+    };
+    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, place, format));
     Some(Arc::new(Notify { cluster, authority, path, min_score: min_score?, format, secret_env, id }))
+}
+
+/// Reads the path of a webhook that stands elsewhere than in the configuration. `None` where it is none.
+pub fn webhook_path(text: &str) -> Option<Secret> {
+    WEBHOOK_PATH.parse(text)
 }

@@ -16,6 +16,7 @@ pub(super) struct ObjectShape {
     properties: Map<String, Value>,
     required: Vec<&'static str>,
     exclusive: Option<[&'static str; 2]>,
+    either: Option<[&'static str; 2]>,
 }
 
 impl ObjectShape {
@@ -53,6 +54,10 @@ impl ObjectShape {
         self.exclusive = Some([one, other]);
     }
 
+    pub(super) fn either(&mut self, one: &'static str, other: &'static str) {
+        self.either = Some([one, other]);
+    }
+
     pub(super) fn into_value(self) -> Value {
         let mut shape = json!({
             "type": "object", "properties": self.properties, "additionalProperties": false, "description": "object",
@@ -62,6 +67,9 @@ impl ObjectShape {
         }
         if let Some(exclusive) = self.exclusive {
             shape["not"] = json!({"required": exclusive});
+        }
+        if let Some(either) = self.either {
+            shape["oneOf"] = either.map(|name| json!({"required": [name]})).as_slice().into();
         }
         shape
     }

@@ -277,6 +277,12 @@ fn keys_that_exclude_each_other_are_named() {
         r#""key": "k", "key_env": "KEY""#,
         r#"api: "key_env" and "key" exclude each other; keep one of them [conflict]"#,
     );
+    const HOOK: &str = r#""notify": {"cluster": "c", "authority": "a""#;
+    check(
+        &format!(r#"{HOOK}, "path": "/p", "path_env": "P"}}"#),
+        r#"notify: "path" and "path_env" exclude each other; keep one of them [conflict]"#,
+    );
+    check(&format!("{HOOK}}}"), r#"notify: one of "path" and "path_env" is required [missing_key]"#);
     for when in [
         r#"{"all": ["c2", "anonymity.tor"], "none": ["anonymity.tor"]}"#,
         r#"{"any": ["anonymity.tor"], "none": ["anonymity.tor", "c2"]}"#,

@@ -22,6 +22,13 @@ pub(super) struct Text<T> {
     read: fn(&str) -> Result<T, Fault>,
 }
 
+impl<T> Text<T> {
+    /// Reads a string that does not stand in the configuration.
+    pub(super) fn parse(&self, text: &str) -> Option<T> {
+        (1..=self.longest).contains(&text.chars().count()).then(|| (self.read)(text).ok()).flatten()
+    }
+}
+
 /// What is wrong with a string, and what would be right.
 type Fault = (MistakeKind, String);
 

@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// Where the shipped configurations expect the module.
 pub const SHIPPED_MODULE: &str = "/etc/envoy/portcullis.wasm";
 
+/// Where the webhook of a shipped configuration is.
+pub const WEBHOOK_PATH: &str = "/hook";
+
 impl Lab {
     /// A lab that runs this file of `envoy/` as it is, but for its surroundings: the module's path, ports that the kernel
     /// picks, the stand-in for Criminal IP and the upstream behind the clusters `criminalip` and `upstream`. `changes` are
@@ -46,6 +49,7 @@ impl Lab {
                 ("CRIMINALIP_API_KEY".into(), KEY.into()),
                 ("PORTCULLIS_READ_TOKEN".into(), READ_TOKEN.into()),
                 ("PORTCULLIS_WRITE_TOKEN".into(), WRITE_TOKEN.into()),
+                ("PORTCULLIS_WEBHOOK_PATH".into(), WEBHOOK_PATH.into()),
             ],
             folder: TempDir::new()?,
         };

@@ -100,6 +100,10 @@ fn document_with(path: &str, value: Value) -> Vec<u8> {
             document["control"]["write_token_env"] = json!("TOKEN");
         }
     }
+    let has_path = |notify: &Value| notify.get("path").or(notify.get("path_env")).is_some();
+    if document.get("notify").is_some_and(|notify| notify.is_object() && !has_path(notify)) {
+        document["notify"]["path"] = json!("/portcullis");
+    }
     if path == "api.budget.reserve_for_events" {
         document["api"]["budget"]["per_day"] = json!(1_000_000_000);
     }
