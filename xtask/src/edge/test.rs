@@ -9,7 +9,7 @@ use super::copy;
 use crate::command::{cargo, program, run};
 use crate::{npm, workspace};
 
-/// Checks the types, and runs the tests in Node, Deno, Bun and workerd against the stand-in for Criminal IP. The package
+/// Checks the types, and runs the tests in Node, Deno, Bun, workerd and Chromium, with the stand-in for Criminal IP. The package
 /// must be built.
 pub(crate) fn run_all() -> Result<()> {
     let tools = npm::RUNTIMES.install()?;
@@ -22,7 +22,9 @@ pub(crate) fn run_all() -> Result<()> {
     copy(&source, &tests)?;
     copy(&source.join("programs"), &tests.join("programs"))?;
     link(&place)?;
-    run(tools.program("tsc").args(["--project", "tsconfig.json"]).current_dir(&tests))?;
+    for project in ["tsconfig.json", "tsconfig.bundler.json"] {
+        run(tools.program("tsc").args(["--project", project]).current_dir(&tests))?;
+    }
     let mut node = program("node");
     node.args(["--test", "--test-reporter=spec", "--test-concurrency=2"]);
     node.args(test_files(&tests)?).current_dir(&tests);
