@@ -1,5 +1,8 @@
 //! The built module in the simulated proxy: what it does, and what a request costs, exactly.
 
+#[path = "sim_filter/vectors.rs"]
+mod vectors;
+
 use host_test::{
     envoy, fake,
     host::{Effect, Fault, Module},
