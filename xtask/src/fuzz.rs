@@ -19,11 +19,12 @@ const COVERAGE: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpas
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// Where a target's seeds are, if there are any: files that are good input, to be mutated.
-const SEEDS: [(&str, &str); 4] = [
+const SEEDS: [(&str, &str); 5] = [
     ("report", "evaluator/tests/fixtures"),
     ("configuration", "fuzz/seeds/configuration"),
     ("feed", "fuzz/seeds/feed"),
     ("host", "fuzz/seeds/host"),
+    ("control", "fuzz/seeds/control"),
 ];
 
 /// Runs every target for so many seconds.
