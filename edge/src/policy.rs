@@ -148,7 +148,7 @@ pub fn address(ip: &str, path: &str) -> Result<String, String> {
 }
 
 fn address_of(text: &str, path: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{path}: {text:?} is no address"))
+    text.parse().map_err(|_| format!("{path}: \"{text}\" is no address"))
 }
 
 /// Whether a judgement writes an address that was read from this text in another way, be it only in the link. IPv4 addresses

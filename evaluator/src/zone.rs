@@ -151,7 +151,7 @@ fn skip_abbreviation(text: &str) -> Option<&str> {
 
 /// Seconds ahead of UTC, and what follows. POSIX counts the other way, from local time to UTC.
 fn offset(text: &str) -> Option<(i64, &str)> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || "+-:".contains(c))).unwrap_or(text.len());
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | ':')).unwrap_or(text.len());
     let (clock, rest) = text.split_at_checked(end)?;
     Some((seconds(clock)?.checked_neg()?, rest))
 }

@@ -107,6 +107,12 @@ impl Ports {
 /// What certificate texts begin with.
 const HEADING: &str = "TLS Certificate";
 
+/// Where the heading begins. The library's search for texts would do, but its code is large.
+fn heading(text: &str) -> Option<usize> {
+    let mut places = text.match_indices('T').map(|(place, _)| place);
+    places.find(|place| text.get(*place..).is_some_and(|rest| rest.starts_with(HEADING)))
+}
+
 fn read_certificate(
     tls: Option<&str>,
     banner: Option<&str>,
@@ -117,14 +123,14 @@ fn read_certificate(
 ) {
     let (raw, in_banner) = match (tls.filter(|raw| *raw != "null"), banner) {
         (Some(text), _) => (text, false),
-        (None, Some(banner)) if banner.contains(HEADING) => (banner, true),
+        (None, Some(banner)) if heading(banner).is_some() => (banner, true),
         _ => return,
     };
     // Most texts are read as they stand in the body; only an escape that may hide letters makes a copy worth it.
     let plain = certificate::may_hide_letters(raw).then(|| json::plain(raw));
     let text = plain.as_deref().unwrap_or_else(|| json::unquoted(raw));
     // What comes before the certificate in a banner is the server's own words.
-    let start = if in_banner { text.find(HEADING).unwrap_or_default() } else { 0 };
+    let start = if in_banner { heading(text).unwrap_or_default() } else { 0 };
     let text = text.get(start..).unwrap_or_default();
     let words = Words::find(text);
     let certificate = match plain {

@@ -121,7 +121,7 @@ impl<'a> Keys<'a> {
 
     fn refuse_both(&mut self, one: &'static str, other: &'static str) {
         if self.find(one).is_some() && self.find(other).is_some() {
-            let message = format!("{one:?} and {other:?} exclude each other; keep one of them");
+            let message = format!("\"{one}\" and \"{other}\" exclude each other; keep one of them");
             self.mistakes.note(self.at, MistakeKind::Conflict, message);
         }
     }

@@ -123,18 +123,31 @@ fn is_plain(key: &str) -> bool {
 }
 
 /// The text in quotes, in one line and of bounded length, whatever it holds.
+///
+/// `Debug` would do, but for its tables of all of Unicode, which are large.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST).and_then(|(end, _)| text.split_at_checked(end)) {
-        Some((start, _)) => format!("{start:?}..."),
-        None => format!("{text:?}"),
+    let mut quoted = String::from('"');
+    let mut letters = text.chars();
+    for letter in letters.by_ref().take(LONGEST) {
+        match letter {
+            '"' | '\\' | '\n' | '\r' | '\t' => quoted.extend(letter.escape_default()),
+            // What breaks lines, has no width, or turns the direction of what follows.
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+                quoted.extend(letter.escape_unicode());
+            }
+            letter if letter.is_control() => quoted.extend(letter.escape_unicode()),
+            letter => quoted.push(letter),
+        }
     }
+    quoted.push_str(if letters.next().is_some() { "\"..." } else { "\"" });
+    quoted
 }
 
 /// What to use instead of `found`: the one of `names` that was probably meant, or else all of them.
 pub(super) fn instead(found: &str, names: &[&str]) -> String {
     match nearest(found, names.iter().copied()) {
-        Some(name) => format!("did you mean {name:?}?"),
+        Some(name) => format!("did you mean {}?", quoted(name)),
         None if names.is_empty() => "there are none here".into(),
         None => format!("possible are {}", names.join(", ")),
     }
@@ -204,6 +217,7 @@ mod tests {
     #[test]
     fn a_quotation_is_one_short_line() {
         assert_eq!(quoted("a\n\"b\""), r#""a\n\"b\"""#);
+        assert_eq!(quoted("\u{202e}\u{2028}\0\u{85}\\"), r#""\u{202e}\u{2028}\u{0}\u{85}\\""#);
         assert_eq!(quoted(&"é".repeat(100)), format!("\"{}\"...", "é".repeat(60)));
     }
 

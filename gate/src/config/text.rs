@@ -352,7 +352,7 @@ pub(super) const TIME_ZONE: Text<Box<str>> = Text {
         Err(WindowError::UnknownZone) => {
             let names: Vec<String> = TimeZone::names().collect();
             match nearest(text, names.iter().map(String::as_str)) {
-                Some(name) => malformed(format!("did you mean {name:?}?")),
+                Some(name) => malformed(format!("did you mean {}?", quoted(name))),
                 None => malformed(WindowError::UnknownZone.to_string()),
             }
         }
