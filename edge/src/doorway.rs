@@ -3,13 +3,12 @@
 use crate::enforce::{Decided, Manner};
 use crate::memory::Memory;
 use crate::mistakes::{Remark, described};
-use crate::sorted::Sorted;
 use crate::{json, moment};
 use evaluator::{Assessment, Connection, Direction, Timestamp, parse_peer, read_answer};
 use fit::{refused, without_effect};
 use gate::{
     Admitted, Answer, Config, Consulted, Effects, Gate, Key, LookupError, LookupId, Metric, Moment, Proxy, Remote,
-    RootId, Sample, Site, Skip, StreamId, Subject,
+    RootId, Sample, Site, Skip, Sorted, StreamId, Subject,
 };
 use serde::{Serialize, Serializer};
 use std::net::IpAddr;

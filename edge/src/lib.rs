@@ -33,8 +33,6 @@ mod memory;
 #[cfg(feature = "policy")]
 mod policy;
 #[cfg(feature = "doorway")]
-mod sorted;
-
 #[cfg(feature = "doorway")]
 pub use doorway::Doorway;
 #[cfg(feature = "policy")]

@@ -1,6 +1,6 @@
 //! What an isolate keeps for its gate, in the place of what the workers of a proxy share.
 
-use crate::sorted::Sorted;
+use gate::Sorted;
 use gate::{Conflict, Store, Version};
 use std::cell::RefCell;
 

@@ -64,7 +64,7 @@ impl Control {
     }
 
     pub(crate) fn on_request_body(&mut self, size: usize, end: bool) -> Action {
-        let awaited = worker::with(|worker| worker.bodies.contains_key(&self.stream)).unwrap_or(false);
+        let awaited = worker::with(|worker| worker.bodies.get(&self.stream).is_some()).unwrap_or(false);
         let Some(call) = self.call.take_if(|_| awaited) else { return Action::Pause };
         // The host collects what comes while the request is paused.
         if size > CONTROL_MAX_BODY {

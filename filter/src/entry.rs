@@ -164,7 +164,9 @@ fn misplaced(stream: Option<&mut Stream>, is: Role) {
     };
     let first = worker::with(|worker| {
         worker.gate.misplaced();
-        worker.misplaced.insert(site.root)
+        let first = !worker.misplaced.contains(&site.root);
+        worker.misplaced.push(site.root);
+        first
     });
     if first.unwrap_or(true) {
         let (says, streams) = (site.config.role.name(), if is == Role::Network { "connections" } else { "requests" });

@@ -3,8 +3,7 @@
 use crate::callout::{self, Broken};
 use crate::host::{self, Buffer, Headers};
 use crate::worker::Worker;
-use gate::{Effects, FEED_MAX_BODY, Feed, FeedError, FeedFormat, Fetch, FetchId, Page, Proxy, RootId};
-use std::collections::BTreeMap;
+use gate::{Effects, FEED_MAX_BODY, Feed, FeedError, FeedFormat, Fetch, FetchId, Page, Proxy, RootId, Sorted};
 use std::time::Duration;
 
 /// How long a feed may take to come.
@@ -12,7 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The fetches of one root, by the proxy's callout tokens.
 #[derive(Default)]
-pub(crate) struct Fetches(BTreeMap<u32, FetchId>);
+pub(crate) struct Fetches(Sorted<u32, FetchId>);
 
 impl Fetches {
     /// The fetch whose answer this is.

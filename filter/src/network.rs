@@ -39,7 +39,7 @@ impl Network {
     pub(crate) fn on_downstream_data(&mut self, size: usize) -> Action {
         let size = u64::try_from(size).unwrap_or(u64::MAX);
         self.bytes = if self.held { size } else { self.bytes.saturating_add(size) };
-        self.held = self.held && worker::with(|worker| worker.paused.contains(&self.stream)).unwrap_or(false);
+        self.held = self.held && worker::with(|worker| worker.paused.get(&self.stream).is_some()).unwrap_or(false);
         if self.held { Action::Pause } else { Action::Continue }
     }
 
@@ -81,7 +81,7 @@ impl Network {
                 worker.wake(self.site.root);
                 match admitted {
                     Admitted::Held => {
-                        worker.paused.insert(self.stream);
+                        worker.paused.insert(self.stream, ());
                         return Action::Pause;
                     }
                     Admitted::Decided(decision) => decision,

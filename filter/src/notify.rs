@@ -3,10 +3,9 @@
 use crate::callout::{self, Broken};
 use crate::worker::Worker;
 use gate::{
-    Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, Secret, WebhookPath, WebhookSecret,
-    sign_webhook,
+    Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, Secret, Sorted, WebhookPath,
+    WebhookSecret, sign_webhook,
 };
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a receiver may take to answer.
@@ -20,7 +19,7 @@ pub(crate) struct Deliveries {
     /// The path that the environment has for them.
     pub(crate) path: Option<Secret>,
     /// By the proxy's callout tokens.
-    sent: BTreeMap<u32, DeliveryId>,
+    sent: Sorted<u32, DeliveryId>,
 }
 
 impl Deliveries {

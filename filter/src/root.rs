@@ -12,9 +12,8 @@ use crate::worker::{self, Worker};
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Secret, Site,
-    Subject, WebhookPath, WebhookSecret, webhook_path,
+    Sorted, Subject, WebhookPath, WebhookSecret, webhook_path,
 };
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The longest time between two ticks: how far behind the time of the warm path may be.
@@ -36,7 +35,7 @@ pub(crate) struct Root {
     id: RootId,
     loaded: Option<Loaded>,
     /// What is asked for by the proxy's callout tokens.
-    asked: BTreeMap<u32, (LookupId, Subject)>,
+    asked: Sorted<u32, (LookupId, Subject)>,
     fetches: Fetches,
     deliveries: Deliveries,
     tick: u32,
@@ -65,7 +64,7 @@ impl Root {
         Root {
             id: RootId(id),
             loaded: None,
-            asked: BTreeMap::new(),
+            asked: Sorted::default(),
             fetches: Fetches::default(),
             deliveries: Deliveries::default(),
             tick: 0,

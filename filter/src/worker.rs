@@ -3,9 +3,11 @@
 use crate::host::{self, Level, MetricKind, SharedData};
 use crate::upstream::Resolved;
 use evaluator::{Source, Verdict};
-use gate::{Decision, Gate, Histogram, Metric, Mode, Moment, Proxy, Release, RootId, Sample, StreamId, SubjectId};
+use gate::{
+    Decision, Gate, Histogram, Metric, Mode, Moment, Proxy, Release, RootId, Sample, Sorted, StreamId, SubjectId,
+};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,26 +19,26 @@ pub(crate) struct Worker {
     /// The tag that was written last.
     pub(crate) tag: Tag,
     /// Tags for responses, where `tag.response_header` asks for them.
-    pub(crate) response_tags: BTreeMap<StreamId, Vec<u8>>,
+    pub(crate) response_tags: Sorted<StreamId, Vec<u8>>,
     /// Connections that are held, or whose release is still to be carried out.
-    pub(crate) paused: BTreeSet<StreamId>,
+    pub(crate) paused: Sorted<StreamId, ()>,
     /// Roots about whose place the log has been told.
-    pub(crate) misplaced: BTreeSet<RootId>,
+    pub(crate) misplaced: Vec<RootId>,
     /// Streams whose response is held until the address of their upstream is judged.
     pub(crate) resolved: VecDeque<Resolved>,
     /// Streams whose response is held for a lookup, and the name that they asked for.
-    pub(crate) answers: BTreeMap<StreamId, Option<Rc<str>>>,
+    pub(crate) answers: Sorted<StreamId, Option<Rc<str>>>,
     /// Requests to the control listener whose bodies are still to come, and until when they may.
-    pub(crate) bodies: BTreeMap<StreamId, Moment>,
+    pub(crate) bodies: Sorted<StreamId, Moment>,
     /// Streams whose wait is over, and which are to be told.
     pub(crate) releases: VecDeque<Release>,
     /// Those whom the proxy would not let be told, to be tried again with the next tick.
     pub(crate) unfinished: Vec<Release>,
     /// Tells the queues of this VM from those of others in the proxy.
     nonce: u64,
-    /// Live roots by the number of their queue's name. Numbers are used again, since queues cannot be deleted.
-    wakers: BTreeMap<u32, Waker>,
-    metrics: BTreeMap<Metric, u32>,
+    /// Those of live roots.
+    wakers: Vec<Waker>,
+    metrics: Sorted<Metric, u32>,
 }
 
 /// The message by which a worker wakes its own root. Others name a peer.
@@ -87,6 +89,8 @@ impl Tag {
 }
 
 struct Waker {
+    /// In its queue's name. Numbers are used again, since queues cannot be deleted.
+    slot: u32,
     root: RootId,
     queue: u32,
     /// A message is under way.
@@ -98,17 +102,17 @@ thread_local! {
         gate: Gate::new(host::entropy(), &SharedData),
         now: host::now().unwrap_or_default(),
         tag: Tag::default(),
-        response_tags: BTreeMap::new(),
-        paused: BTreeSet::new(),
-        misplaced: BTreeSet::new(),
+        response_tags: Sorted::default(),
+        paused: Sorted::default(),
+        misplaced: Vec::new(),
         resolved: VecDeque::new(),
-        answers: BTreeMap::new(),
-        bodies: BTreeMap::new(),
+        answers: Sorted::default(),
+        bodies: Sorted::default(),
         releases: VecDeque::new(),
         unfinished: Vec::new(),
         nonce: host::entropy(),
-        wakers: BTreeMap::new(),
-        metrics: BTreeMap::new(),
+        wakers: Vec::new(),
+        metrics: Sorted::default(),
     });
 }
 
@@ -135,13 +139,13 @@ impl Worker {
 
     /// Gives a root a queue of its own by which it can be woken. Call it from the root's callback.
     pub(crate) fn add_root(&mut self, root: RootId) {
-        if self.wakers.values().any(|waker| waker.root == root) {
+        if self.wakers.iter().any(|waker| waker.root == root) {
             return;
         }
-        let Some(slot) = (0..u32::MAX).find(|slot| !self.wakers.contains_key(slot)) else { return };
+        let Some(slot) = (0..u32::MAX).find(|slot| self.wakers.iter().all(|waker| waker.slot != *slot)) else { return };
         match host::register_queue(&format!("portcullis/wake/{:016x}/{slot}", self.nonce)) {
             Ok(queue) => {
-                self.wakers.insert(slot, Waker { root, queue, rung: false });
+                self.wakers.push(Waker { slot, root, queue, rung: false });
             }
             // The tick wakes the root as well, only later.
             Err(status) => host::log(Level::Warn, &format!("portcullis: no queue to wake the root by: {status}")),
@@ -150,13 +154,13 @@ impl Worker {
 
     /// Forgets a root that is gone.
     pub(crate) fn remove_root(&mut self, root: RootId) {
-        self.wakers.retain(|_, waker| waker.root != root);
-        self.misplaced.remove(&root);
+        self.wakers.retain(|waker| waker.root != root);
+        self.misplaced.retain(|other| *other != root);
     }
 
     /// Has the root called back within a turn of the proxy's event loop, to send its lookups.
     pub(crate) fn wake(&mut self, root: RootId) {
-        if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root)
+        if let Some(waker) = self.wakers.iter_mut().find(|waker| waker.root == root)
             && !waker.rung
         {
             waker.rung = host::put_into_queue(waker.queue, WAKE).is_ok();
@@ -167,7 +171,7 @@ impl Worker {
     /// changes.
     pub(crate) fn woken(&mut self, root: RootId) -> (Vec<SubjectId>, bool) {
         let (mut peers, mut look) = (Vec::new(), false);
-        if let Some(waker) = self.wakers.values_mut().find(|waker| waker.root == root) {
+        if let Some(waker) = self.wakers.iter_mut().find(|waker| waker.root == root) {
             waker.rung = false;
             while let Ok(message) = host::take_from_queue(waker.queue) {
                 look |= message == LOOK;
@@ -179,7 +183,7 @@ impl Worker {
 
     /// The queue by which other workers reach this root.
     pub(crate) fn queue(&self, root: RootId) -> u32 {
-        self.wakers.values().find(|waker| waker.root == root).map_or(0, |waker| waker.queue)
+        self.wakers.iter().find(|waker| waker.root == root).map_or(0, |waker| waker.queue)
     }
 
     /// The time and the store, for the gate.
@@ -207,7 +211,7 @@ impl Worker {
     }
 }
 
-fn report(metrics: &mut BTreeMap<Metric, u32>, metric: Metric, sample: Sample) {
+fn report(metrics: &mut Sorted<Metric, u32>, metric: Metric, sample: Sample) {
     let kind = match metric {
         Metric::Counter(_) => MetricKind::Counter,
         Metric::Gauge(_) => MetricKind::Gauge,

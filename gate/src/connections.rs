@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::waiter::OwnedConnection;
-use crate::{Remote, Site, StreamId, SubjectId};
+use crate::{Remote, Site, Sorted, StreamId, SubjectId};
 use evaluator::{Action, Source, Timestamp};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ pub(crate) struct Connections {
     streams: BTreeMap<StreamId, Box<Open>>,
     by_peer: Index,
     /// Those of their peers about whom something was learned since it was last looked at, and from where.
-    news: BTreeMap<SubjectId, Source>,
+    news: Sorted<SubjectId, Source>,
     /// The peer that was visited last.
     visited: u128,
 }
@@ -116,7 +116,7 @@ impl Connections {
     }
 
     /// The peers about whom something was learned, each once.
-    pub(crate) fn take_news(&mut self) -> BTreeMap<SubjectId, Source> {
+    pub(crate) fn take_news(&mut self) -> Sorted<SubjectId, Source> {
         std::mem::take(&mut self.news)
     }
 }

@@ -17,7 +17,6 @@ use crate::{
     SubjectId, WorkerId, crew,
 };
 use evaluator::{AnswerError, Connection, Source, Timestamp};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -262,14 +261,15 @@ impl Gate {
     /// Prepares for the end of a root: what it has not sent yet goes to the root of a stream that waits for it, or of a
     /// connection that passed, or is forgotten. Returns whether answers to what it has sent are still to come: until then it must live.
     pub fn retire(&mut self, root: RootId) -> bool {
-        let open =
-            self.connections.iter().flat_map(|(_, open)| open.judged.iter().flatten().map(|peer| (*peer, &open.site)));
-        let waiting =
-            self.waiters.iter().flat_map(|(_, waiter)| waiter.pending.iter().map(|peer| (peer, &waiter.site)));
-        let staying = open.chain(waiting).filter(|(_, site)| site.root != root);
-        let mut heirs: BTreeMap<_, _> = staying.map(|(peer, site)| (peer, Rc::clone(site))).collect();
-        heirs.append(&mut self.inherit_events(root));
-        self.wanted.retire(root, &heirs);
+        let events = self.inherit_events(root);
+        let (connections, waiters) = (&self.connections, &self.waiters);
+        self.wanted.retire(root, |peer| {
+            let event = events.iter().filter(|(other, _)| *other == peer).map(|(_, site)| site);
+            let waiting =
+                waiters.of(peer).into_iter().filter_map(|stream| waiters.get(stream)).map(|waiter| &waiter.site);
+            let open = connections.of(peer).filter_map(|stream| connections.get(stream)).map(|open| &open.site);
+            event.chain(waiting).chain(open).find(|site| site.root != root).cloned()
+        });
         self.routes.retire(root);
         if let Some(place) = self.sites.iter().position(|site| site.root == root) {
             let gone = self.sites.remove(place);

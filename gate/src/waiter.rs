@@ -41,6 +41,10 @@ impl Waiters {
         self.streams.len()
     }
 
+    pub(crate) fn get(&self, stream: StreamId) -> Option<&Waiter> {
+        self.streams.get(&stream).map(Box::as_ref)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Waiter)> {
         self.streams.iter().map(|(stream, waiter)| (*stream, &**waiter))
     }

@@ -1,7 +1,7 @@
 //! The addresses that are to be looked up: a bounded queue, most urgent first, and what is in flight.
 
 use crate::index::Index;
-use crate::{LookupId, Moment, Priority, RootId, Site, Subject, SubjectId};
+use crate::{LookupId, Moment, Priority, RootId, Site, Sorted, Subject, SubjectId};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -82,7 +82,7 @@ pub(crate) struct WantedList {
     /// When each is due or lost.
     by_time: Index,
     /// No more than there are lanes.
-    in_flight: BTreeMap<LookupId, SubjectId>,
+    in_flight: Sorted<LookupId, SubjectId>,
 }
 
 impl WantedList {
@@ -256,16 +256,16 @@ impl WantedList {
 
     /// Whether answers to lookups of this root are still to come.
     pub(crate) fn has_in_flight(&self, root: RootId) -> bool {
-        self.in_flight.values().any(|peer| self.peers.get(peer).is_some_and(|wanted| wanted.site.root == root))
+        self.in_flight.iter().any(|(_, peer)| self.peers.get(peer).is_some_and(|wanted| wanted.site.root == root))
     }
 
-    /// Hands what this root has not sent yet over to the given heirs; what has none is forgotten.
-    pub(crate) fn retire(&mut self, root: RootId, heirs: &BTreeMap<SubjectId, Rc<Site>>) {
+    /// Hands what this root has not sent yet over to the heir of each peer; what has none is forgotten.
+    pub(crate) fn retire(&mut self, root: RootId, heir: impl Fn(SubjectId) -> Option<Rc<Site>>) {
         let left: Vec<_> = self.by_urgency.range(ranks_of(root)).collect();
         for (_, peer) in left {
             let peer = SubjectId::from(peer);
-            match heirs.get(&peer) {
-                Some(heir) => self.change(peer, |wanted| wanted.site = Rc::clone(heir)),
+            match heir(peer) {
+                Some(heir) => self.change(peer, |wanted| wanted.site = heir),
                 None => drop(self.remove(peer)),
             }
         }

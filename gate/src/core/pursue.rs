@@ -116,8 +116,8 @@ impl Gate {
     }
 
     /// Gives what is still to be looked up for events under a configuration that is gone to the one in its place.
-    pub(super) fn inherit_events(&mut self, root: RootId) -> BTreeMap<SubjectId, Rc<Site>> {
-        let mut heirs = BTreeMap::new();
+    pub(super) fn inherit_events(&mut self, root: RootId) -> Vec<(SubjectId, Rc<Site>)> {
+        let mut heirs = Vec::new();
         let mut pursuits = std::mem::take(&mut self.station.pursuits);
         for target in pursuits.iter_mut().flat_map(|pursuit| &mut pursuit.targets) {
             if target.site.root == root

@@ -134,7 +134,7 @@ proptest! {
                 Step::Remove(number) => drop(list.remove(peer(number).0)),
                 Step::Retire(root) => {
                     let heirs = BTreeMap::from([(peer(3).0, Rc::clone(&sites[1])), (peer(4).0, Rc::clone(&sites[2]))]);
-                    list.retire(RootId(root), &heirs);
+                    list.retire(RootId(root), |peer| heirs.get(&peer).cloned());
                 }
             }
             check(&list, now);

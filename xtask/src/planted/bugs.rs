@@ -129,7 +129,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what a root has not sent is lost with it",
         file: "gate/src/wanted.rs",
-        right: "Some(heir) => self.change(peer, |wanted| wanted.site = Rc::clone(heir)),",
+        right: "Some(heir) => self.change(peer, |wanted| wanted.site = heir),",
         wrong: "Some(_) => drop(self.remove(peer)),",
     },
 ];

@@ -1,10 +1,11 @@
-//! A map that is one sorted list. For the few values that an isolate keeps it is as quick as a tree, the code of which would be
+//! A map that is one sorted list. For a few values, and for keys that go up, it is as quick as a tree, the code of which would be
 //! several times as large, once for each type of value.
 
 use std::borrow::Borrow;
 
-/// Values by keys, in the order of the keys.
-pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
+/// Values by keys, in the order of the keys. Putting one in among others, or taking one out, moves those after it.
+#[derive(Debug)]
+pub struct Sorted<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Sorted<K, V> {
     fn default() -> Self {
@@ -21,26 +22,32 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.binary_search_by(|(known, _)| known.borrow().cmp(key))
     }
 
-    pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// The value of a key.
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
         self.0.get(self.place(key).ok()?).map(|(_, value)| value)
     }
 
-    /// Puts a value in the place of the one that was there.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Puts a value in the place of the one that was there. Returns whether there was none.
+    pub fn insert(&mut self, key: K, value: V) -> bool {
         match self.place(&key) {
             Ok(place) => {
                 if let Some(known) = self.0.get_mut(place) {
                     known.1 = value;
                 }
+                false
             }
-            Err(place) => self.0.insert(place, (key, value)),
+            Err(place) => {
+                self.0.insert(place, (key, value));
+                true
+            }
         }
     }
 
-    pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    /// Takes a value out.
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
@@ -49,12 +56,27 @@ impl<K: Ord, V> Sorted<K, V> {
     }
 
     /// Lets go of the values for which this does not hold.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
         self.0.retain(|(_, value)| keep(value));
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<K, V> IntoIterator for Sorted<K, V> {
+    type Item = (K, V);
+    type IntoIter = std::vec::IntoIter<(K, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -71,12 +93,11 @@ mod tests {
             for (key, value) in steps {
                 match value {
                     Some(value) => {
-                        sorted.insert(key, value);
-                        tree.insert(key, value);
+                        prop_assert_eq!(sorted.insert(key, value), tree.insert(key, value).is_none());
                     }
                     None => prop_assert_eq!(sorted.remove(&key), tree.remove(&key)),
                 }
-                prop_assert_eq!(sorted.get(&key), tree.get(&key));
+                prop_assert_eq!((sorted.get(&key), sorted.is_empty()), (tree.get(&key), tree.is_empty()));
             }
             sorted.retain(|value| value % 2 == 0);
             tree.retain(|_, value| *value % 2 == 0);
