@@ -91,15 +91,19 @@ extern "C" fn proxy_on_request_headers(context: u32, _: usize, end: u32) -> Acti
     })
 }
 
-/// Every body of every listener comes here once the module has this callback; only what is sent to a control listener is
-/// anybody's business.
+/// Every body of every listener comes here once the module has this callback; only what is sent to a control listener, and what a
+/// journal counts, is anybody's business.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(context: u32, size: usize, end: u32) -> Action {
-    if !worker::awaits_bodies() {
+    if !worker::wants_bodies() {
         return Action::Continue;
     }
     of_request(context, |stream| match stream {
         Some(Stream::Control(control)) => control.on_request_body(size, end != 0),
+        Some(Stream::Http(http)) => {
+            http.on_request_body(size);
+            Action::Continue
+        }
         _ => Action::Continue,
     })
 }

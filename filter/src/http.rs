@@ -6,7 +6,7 @@ use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
 use crate::{remote, route};
 use evaluator::{Connection, Direction, Source, Timestamp};
-use gate::{Admitted, Config, Consulted, Destination, Remote, Site, StreamId};
+use gate::{Admitted, Config, Consulted, Destination, Place, Remote, Site, StreamId};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,11 +18,15 @@ pub(crate) struct Http {
     unresolved: Option<Box<Unresolved>>,
     /// Something of it is kept elsewhere.
     is_kept: bool,
+    /// Where the journal has it.
+    noted: Option<Place>,
+    /// What its client has sent: its body, so far.
+    bytes: u64,
 }
 
 impl Http {
     pub(crate) fn new(stream: StreamId, site: Rc<Site>) -> Http {
-        Http { stream, site, unresolved: None, is_kept: false }
+        Http { stream, site, unresolved: None, is_kept: false, noted: None, bytes: 0 }
     }
 
     pub(crate) fn site(&self) -> &Site {
@@ -32,6 +36,10 @@ impl Http {
     pub(crate) fn on_request_headers(&mut self) -> Action {
         let action = worker::with(|worker| self.decide(worker));
         action.unwrap_or_else(|| pass_untagged(Headers::Request, &self.site.config))
+    }
+
+    pub(crate) fn on_request_body(&mut self, size: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn on_request_trailers(&mut self) -> Action {
@@ -53,10 +61,16 @@ impl Http {
     }
 
     pub(crate) fn on_done(self) {
-        if !self.is_kept {
+        if !self.is_kept && self.noted.is_none() {
             return;
         }
         worker::with(|worker| {
+            if let Some(place) = self.noted {
+                worker.gate.ended(place, self.bytes, worker.now);
+            }
+            if !self.is_kept {
+                return;
+            }
             worker.gate.leave(self.stream);
             worker.response_tags.remove(&self.stream);
             worker.answers.remove(&self.stream);
@@ -75,7 +89,7 @@ impl Http {
         let connection = facts.connection(config.direction, worker.now.timestamp());
         let consulted = worker.gate.consult(&self.site, remote, &connection, worker.now.timestamp());
         if config.journal.entries > 0 && !matches!(consulted, Consulted::Skip(_)) {
-            facts.note(worker, &self.site, remote);
+            self.noted = facts.note(worker, &self.site, remote, true);
         }
         let decision = match consulted {
             Consulted::Skip(_) => {
@@ -153,10 +167,22 @@ impl RequestFacts {
         }
     }
 
-    /// Writes the request into the journal.
-    pub(crate) fn note(&mut self, worker: &mut Worker, site: &Rc<Site>, remote: &Remote) {
+    /// Writes the request into the journal. Returns where.
+    pub(crate) fn note(
+        &mut self,
+        worker: &mut Worker,
+        site: &Rc<Site>,
+        remote: &Remote,
+        stays_open: bool,
+    ) -> Option<Place> {
         self.client = self.client.or_else(|| remote::client(site, remote));
-        worker.gate.note(site, self.client, remote, self.port, false, worker.now);
+        let (place, is_new) = worker.gate.note(site, self.client, remote, self.port, stays_open, worker.now)?;
+        // Once for all that follow each other closely.
+        if is_new && remote.host.is_none() {
+            let host = self.host.clone().or_else(|| host::header(Headers::Request, ":authority"));
+            remote::call(worker, place, host);
+        }
+        Some(place)
     }
 
     /// Reads what is needed only where asking Criminal IP comes into question, which it rarely does.

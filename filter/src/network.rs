@@ -66,7 +66,12 @@ impl Network {
         let connection = Connection { port, host, client, ..Connection::new(config.direction, now) };
         let consulted = worker.gate.consult(&self.site, &remote, &connection, now);
         if keeps && !matches!(consulted, Consulted::Skip(_)) {
-            self.noted = worker.gate.note(&self.site, client, &remote, port, true, proxy.now);
+            let noted = worker.gate.note(&self.site, client, &remote, port, true, proxy.now);
+            self.noted = noted.map(|(place, _)| place);
+            if let Some((place, true)) = noted.filter(|_| remote.host.is_none()) {
+                let server = host.map(<[u8]>::to_vec).or_else(remote::server_name);
+                remote::call(worker, place, server);
+            }
         }
         let decision = match consulted {
             Consulted::Skip(_) => return Action::Continue,

@@ -1,8 +1,9 @@
 //! Who is at the other end of a request.
 
 use crate::host::{self, Headers};
+use crate::worker::Worker;
 use evaluator::{Direction, Host, Peer, parse_host, parse_peer};
-use gate::{Destination, Gate, Remote, Site};
+use gate::{Destination, Gate, Place, Remote, Site};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -46,6 +47,13 @@ pub(crate) fn of_connection(site: &Site, gate: &mut Gate) -> Found {
 /// The server that the client of the current connection names, where it names one and the proxy looks.
 pub(crate) fn server_name() -> Option<Vec<u8>> {
     host::property(b"connection\0requested_server_name").ok().filter(|name| !name.is_empty())
+}
+
+/// Writes into the journal what a client calls the other end, where that is a name.
+pub(crate) fn call(worker: &mut Worker, place: Place, text: Option<Vec<u8>>) {
+    if let Some(Ok(Host::Name { name, .. })) = text.as_deref().map(parse_host) {
+        worker.gate.called(place, &name);
+    }
 }
 
 /// The address of the client of the current request or connection.

@@ -66,7 +66,7 @@ impl Resolved {
         let connection = named.facts.connection(config.direction, proxy.now.timestamp());
         let consulted = worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp());
         if config.journal.entries > 0 && !matches!(consulted, Consulted::Skip(_)) {
-            named.facts.note(worker, &site, &remote);
+            named.facts.note(worker, &site, &remote, false);
         }
         let decision = match consulted {
             Consulted::Skip(_) => return report("resume an answer", host::resume_response()),

@@ -53,9 +53,10 @@ pub(crate) fn tell_to_look(queue: u32) {
     let _ = host::put_into_queue(queue, LOOK);
 }
 
-/// Whether there may be a request to the control listener whose body is still to come.
-pub(crate) fn awaits_bodies() -> bool {
-    WORKER.with(|worker| worker.try_borrow().map_or(true, |worker| !worker.bodies.is_empty()))
+/// Whether there may be a request to the control listener whose body is still to come, or a journal that counts bytes.
+pub(crate) fn wants_bodies() -> bool {
+    let wants = |worker: &Worker| !worker.bodies.is_empty() || worker.gate.keeps_journal();
+    WORKER.with(|worker| worker.try_borrow().map_or(true, |worker| wants(&worker)))
 }
 
 /// Tells the worker with this queue that the lookup of this peer ended.

@@ -117,14 +117,16 @@ pub(crate) struct Part {
 pub(crate) struct Found {
     pub(crate) address: Option<IpAddr>,
     pub(crate) host: Option<Box<str>>,
+    /// What clients call it.
+    pub(crate) name: Option<Box<str>>,
     pub(crate) port: Option<u16>,
     pub(crate) is_egress: bool,
     pub(crate) clients: Vec<IpAddr>,
     pub(crate) connections: u32,
     pub(crate) first: Moment,
     pub(crate) last: Moment,
-    /// What clients sent; `None` for requests.
-    pub(crate) bytes: Option<u64>,
+    /// What clients sent, of requests in their bodies.
+    pub(crate) bytes: u64,
     pub(crate) state: State,
     /// The code of why there are no facts.
     pub(crate) reason: Option<Box<str>>,
@@ -187,11 +189,11 @@ pub(crate) enum DeniedBy {
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(number: u32) -> String {
-    format!("portcullis/alert/1/{}", number % KEPT)
+    format!("portcullis/alert/2/{}", number % KEPT)
 }
 
 fn part_key(number: u32, place: usize) -> String {
-    format!("portcullis/alert/1/{}/{place}", number % KEPT)
+    format!("portcullis/alert/2/{}/{place}", number % KEPT)
 }
 
 /// Shares an event, in the place of the oldest.
@@ -243,7 +245,7 @@ pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -
 
 /// Takes it on to tell of the end of this event, which nobody else does then.
 pub(crate) fn take_end(store: &dyn Store, number: u32) -> bool {
-    let key = ["portcullis/alert/1/", &(number % KEPT).to_string(), "/told"].concat();
+    let key = ["portcullis/alert/2/", &(number % KEPT).to_string(), "/told"].concat();
     let told = number.to_le_bytes();
     store::change(store, &key, |value| match value == Some(&told[..]) {
         true => (None, false),

@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) client: Option<IpAddr>,
     /// The other end: on ingress the client itself.
     pub(crate) remote: Remote,
+    /// What the client called the other end first, where it said so.
+    pub(crate) name: Option<Box<str>>,
     /// The destination's port, where the proxy knows it.
     pub(crate) port: Option<u16>,
     /// By which configuration: its place among those known.
@@ -33,9 +35,9 @@ pub(crate) struct Entry {
     pub(crate) last: Moment,
     /// How many requests or connections.
     pub(crate) count: u32,
-    /// How many connections of them are open.
+    /// How many of them are not over.
     open: u32,
-    /// What clients sent on connections that have ended, in bytes.
+    /// What clients sent on those that are, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -86,12 +88,16 @@ impl Journal {
         self.recent = vec![u64::MAX; limit.next_power_of_two()].into();
     }
 
+    pub(crate) fn is_kept(&self) -> bool {
+        self.limit > 0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Writes a connection down. Returns where, and whether an entry had to make room that still mattered.
-    pub(crate) fn note(&mut self, seen: &Seen<'_>, now: Moment) -> Option<(Place, bool)> {
+    /// Writes a connection down.
+    pub(crate) fn note(&mut self, seen: &Seen<'_>, now: Moment) -> Option<Noted> {
         let site = self.site(seen.site)?;
         let id = |address: Option<IpAddr>| address.map(SubjectId::from);
         let key = (id(seen.client), id(seen.remote.address), seen.remote.host.as_deref(), seen.port, site);
@@ -106,7 +112,7 @@ impl Journal {
             entry.last = entry.last.max(now);
             entry.count = entry.count.saturating_add(1);
             entry.open = entry.open.saturating_add(u32::from(seen.stays_open));
-            return Some((Place(*newest), false));
+            return Some(Noted { place: Place(*newest), is_new: false, lost: false });
         }
         let number = self.gone.saturating_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX));
         *newest = number;
@@ -118,6 +124,7 @@ impl Journal {
         self.entries.push_back(Entry {
             client: seen.client,
             remote: seen.remote.clone(),
+            name: None,
             port: seen.port,
             site,
             first: now,
@@ -126,13 +133,24 @@ impl Journal {
             open: u32::from(seen.stays_open),
             bytes: 0,
         });
-        Some((Place(number), lost))
+        Some(Noted { place: Place(number), is_new: true, lost })
+    }
+
+    /// Writes down what the client calls the other end.
+    pub(crate) fn name(&mut self, place: Place, name: &str) {
+        if let Some(entry) = self.at(place) {
+            entry.name = Some(name.into());
+        }
+    }
+
+    fn at(&mut self, place: Place) -> Option<&mut Entry> {
+        let index = place.0.checked_sub(self.gone).and_then(|index| usize::try_from(index).ok())?;
+        self.entries.get_mut(index)
     }
 
     /// Writes down that a connection ended, and how much its client sent.
     pub(crate) fn end(&mut self, place: Place, bytes: u64, now: Moment) {
-        let index = place.0.checked_sub(self.gone).and_then(|index| usize::try_from(index).ok());
-        if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
+        if let Some(entry) = self.at(place) {
             entry.open = entry.open.saturating_sub(1);
             entry.last = entry.last.max(now);
             entry.bytes = entry.bytes.saturating_add(bytes);
@@ -176,6 +194,15 @@ impl Journal {
         };
         u8::try_from(place).ok()
     }
+}
+
+/// Where a connection was written down, and what came of it.
+pub(crate) struct Noted {
+    pub(crate) place: Place,
+    /// An entry begins with it.
+    pub(crate) is_new: bool,
+    /// An entry had to make room that still mattered.
+    pub(crate) lost: bool,
 }
 
 /// A connection to write down.
@@ -240,7 +267,7 @@ mod tests {
             let (site, remote) = (Rc::clone(&self.site), Remote::from(IpAddr::from([8, 8, 8, to])));
             let seen =
                 Seen { site: &site, client: Some(address(client)), remote: &remote, port: Some(443), stays_open };
-            self.journal.note(&seen, now)
+            self.journal.note(&seen, now).map(|noted| (noted.place, noted.lost))
         }
 
         fn found(&self, from: Moment, to: Moment) -> Vec<(String, u32)> {

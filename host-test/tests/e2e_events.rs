@@ -426,3 +426,27 @@ async fn the_shipped_configuration_serves_operators_and_nobody_else() -> Result<
     lab.operate("PUT", "/v1/overrides/203.0.113.0/24", deny, 201).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_found_has_the_name_that_a_client_gave_it_and_the_bytes_that_it_sent() -> Result<()> {
+    let server = Server::start(b"")?;
+    let lab = lab(&server).await?;
+    for body in ["one", "three"] {
+        let ask = request(&lab, laptop(7), 10).header("host", "files.example:80").post(body);
+        assert_eq!(ask.send().await?.status, 200);
+    }
+    drop(tunnel(&lab, laptop(7), 11).await?);
+    server.wait_for_ended(1).await?;
+    let id = lab.hand_in(json!({"type": "malware", "source": laptop(7).to_string()})).await?;
+    let event = lab.wait_until_done(&id).await?;
+    let found: BTreeMap<_, _> = event["found"]
+        .as_array()
+        .context("found")?
+        .iter()
+        .map(|found| (found["peer"].as_str().unwrap_or_default(), (&found["name"], &found["received_bytes"])))
+        .collect();
+    let (request, tunnel) = (destination(10).to_string(), destination(11).to_string());
+    assert_eq!(found[request.as_str()], (&json!("files.example"), &json!(8)), "{event:#}");
+    assert_eq!(found[tunnel.as_str()], (&Value::Null, &json!(5)), "{event:#}");
+    Ok(())
+}

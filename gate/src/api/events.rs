@@ -202,6 +202,7 @@ fn destination(writer: &mut Writer, found: &Found) {
         (Some(address), _) => writer.text("peer", &address.to_string()),
         (None, host) => writer.text("peer", host.as_deref().unwrap_or_default()),
     }
+    writer.text_or_null("name", found.host.as_deref().or(found.name.as_deref()));
     writer.number_or_null("port", found.port.map(u64::from));
     writer.text("direction", if found.is_egress { "egress" } else { "ingress" });
     writer.list("clients");
@@ -210,7 +211,7 @@ fn destination(writer: &mut Writer, found: &Found) {
     writer.number("connections", found.connections.into());
     writer.text("first", &found.first.timestamp().to_rfc3339());
     writer.text("last", &found.last.timestamp().to_rfc3339());
-    writer.number_or_null("received_bytes", found.bytes);
+    writer.number("received_bytes", found.bytes);
     writer.text("state", found.state.name());
     writer.text_or_null("reason", found.reason.as_deref());
     writer.text_or_null("verdict", found.action().map(evaluator::Action::name));
@@ -258,7 +259,10 @@ impl Found {
     fn join_traffic(&mut self, other: &Found) {
         self.connections = self.connections.saturating_add(other.connections);
         (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
-        self.bytes = self.bytes.zip(other.bytes).map(|(mine, others)| mine.saturating_add(others));
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        if self.name.is_none() {
+            self.name.clone_from(&other.name);
+        }
         for client in &other.clients {
             if self.clients.len() < alert::CLIENTS && !self.clients.contains(client) {
                 self.clients.push(*client);

@@ -5,7 +5,7 @@ use super::Gate;
 use super::pursue::Pursuit;
 use crate::audit::{self, Act, What};
 use crate::crew::{self, Figures, Member, Pulse, SAY_AGAIN};
-use crate::journal::Seen;
+use crate::journal::{Noted, Seen};
 use crate::overrides::{self, Override, Overrides};
 use crate::{
     Config, Counter, Decision, Effects, ListEntry, Moment, Place, Proxy, Remote, Role, RootId, Site, StreamId, alert,
@@ -57,7 +57,8 @@ impl Gate {
     }
 
     /// Writes a stream into the journal that [`Gate::consult`] did not skip. `stays_open` promises that
-    /// [`Gate::ended`] will follow.
+    /// [`Gate::ended`] will follow. Returns where, and whether an entry begins with it, whose [name](Gate::called) is still to
+    /// come.
     pub fn note(
         &mut self,
         site: &Rc<Site>,
@@ -66,16 +67,26 @@ impl Gate {
         port: Option<u16>,
         stays_open: bool,
         now: Moment,
-    ) -> Option<Place> {
-        let (place, lost) = self.journal.note(&Seen { site, client, remote, port, stays_open }, now)?;
+    ) -> Option<(Place, bool)> {
+        let Noted { place, is_new, lost } = self.journal.note(&Seen { site, client, remote, port, stays_open }, now)?;
         if lost {
             self.counters.add(Counter::JournalLost);
             self.station.lost = self.station.lost.saturating_add(1);
         }
-        Some(place)
+        Some((place, is_new))
     }
 
-    /// Writes into the journal that a connection ended, and how many bytes its client sent.
+    /// Whether there is a journal.
+    pub fn keeps_journal(&self) -> bool {
+        self.journal.is_kept()
+    }
+
+    /// Writes into the journal what a client calls the other end.
+    pub fn called(&mut self, place: Place, name: &str) {
+        self.journal.name(place, name);
+    }
+
+    /// Writes into the journal that a stream ended, and how many bytes its client sent.
     pub fn ended(&mut self, place: Place, bytes: u64, now: Moment) {
         self.journal.end(place, bytes, now);
     }

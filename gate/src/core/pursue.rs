@@ -291,13 +291,14 @@ impl Found {
         Found {
             address: entry.remote.address,
             host: entry.remote.host.as_deref().map(Box::from),
+            name: entry.name.clone(),
             port: entry.port,
             is_egress: site.config.direction == Direction::Egress,
             clients: Vec::new(),
             connections: 0,
             first: entry.first,
             last: entry.last,
-            bytes: (site.config.role == crate::Role::Network).then_some(0),
+            bytes: 0,
             state: State::Waiting,
             reason: None,
             verdict: None,
@@ -313,7 +314,10 @@ impl Found {
     fn add(&mut self, entry: &Entry) {
         self.connections = self.connections.saturating_add(entry.count);
         (self.first, self.last) = (self.first.min(entry.first), self.last.max(entry.last));
-        self.bytes = self.bytes.map(|bytes| bytes.saturating_add(entry.bytes));
+        self.bytes = self.bytes.saturating_add(entry.bytes);
+        if self.name.is_none() {
+            self.name.clone_from(&entry.name);
+        }
         if let Some(client) = entry.client
             && self.clients.len() < CLIENTS
             && !self.clients.contains(&client)

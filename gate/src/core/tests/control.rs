@@ -56,7 +56,7 @@ fn connect(fleet: &mut Fleet, worker: usize, from: &str, to: IpAddr, open: Optio
         let connection = Connection { port: Some(443), ..Connection::new(Direction::Egress, fleet.now.timestamp()) };
         gate.watch(&site, StreamId(stream), &remote, &connection, None);
     }
-    place
+    place.map(|(place, _)| place)
 }
 
 fn call(fleet: &mut Fleet, worker: usize, method: &str, target: &str, body: Value) -> (u16, Value) {
