@@ -76,7 +76,7 @@ impl Policy {
     }
 
     /// Judges a connection by what was learned about its address: the place of the rule that decides in [`Policy::terms`],
-    /// with [`SHOWS`] and [`REWRITTEN`].
+    /// with `SHOWS` and `REWRITTEN`.
     ///
     /// `findings` has the bits of those that the rules look at, `country` its letters, the first lowest. Of what is unknown,
     /// levels and the port are -1, and the others zero.
