@@ -170,6 +170,7 @@ impl Watch {
                     self.mistake("ended-twice", entry.at, what);
                 }
             }
+            Event::Log { message, .. } => self.logged(entry.at, entry.worker, message),
             Event::VmFailed { reason, .. } => {
                 for stream in self.streams.values_mut().filter(|stream| stream.worker == entry.worker) {
                     stream.lost = true;

@@ -127,6 +127,13 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: "} else if age >= full.saturating_mul(3).saturating_add(limits.stale.as_secs()) {",
     },
     Bug {
+        name: "a stream that left is still waited for",
+        file: "filter/src/http.rs",
+        right: "            worker.gate.leave(self.stream);
+            worker.response_tags",
+        wrong: "            worker.response_tags",
+    },
+    Bug {
         name: "what a root has not sent is lost with it",
         file: "gate/src/wanted.rs",
         right: "Some(heir) => self.change(peer, |wanted| wanted.site = heir),",

@@ -28,7 +28,7 @@ impl Watch {
             self.mistake("denied-without-leave", at, told);
         } else if !(reason || by_evidence || may_be_for_a_reason) {
             self.mistake("denied-without-facts", at, told);
-        } else if why.is_some_and(|why| why == "hold_expired") {
+        } else if why == Some("hold_expired") {
             self.waited_in_vain(at, number);
         }
     }
@@ -114,6 +114,18 @@ impl Watch {
     fn is_worthless(&self, peer: IpAddr, at: u64) -> bool {
         let most = nanos(self.promises.lifetime + self.promises.stale) + SLACK + 1_000 * MILLISECOND;
         self.learned.get(&peer).is_none_or(|learned| at - learned > most)
+    }
+
+    /// A worker logged a decision: where it was that too many wait, they do.
+    pub(super) fn logged(&mut self, at: u64, worker: usize, line: &str) {
+        if !self.calm() || !line.contains(r#""reason":"held_full""#) {
+            return;
+        }
+        let waits = |stream: &&usize| self.streams.get(*stream).is_some_and(|stream| stream.worker == worker);
+        let (held, most) = (self.paused.iter().filter(waits).count(), self.promises.held);
+        if held < most {
+            self.mistake("not-held-with-room", at, format!("{held} of {most} wait: {line}"));
+        }
     }
 
     /// A stream was let go without facts: were there any while it waited?
