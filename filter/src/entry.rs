@@ -169,7 +169,8 @@ fn misplaced(stream: Option<&mut Stream>, is: Role) {
     let first = worker::with(|worker| {
         worker.gate.misplaced();
         let first = !worker.misplaced.contains(&site.root);
-        worker.misplaced.push(site.root);
+        // Once a root, however many streams come.
+        worker.misplaced.extend(first.then_some(site.root));
         first
     });
     if first.unwrap_or(true) {
