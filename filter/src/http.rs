@@ -180,7 +180,7 @@ impl RequestFacts {
         // Once for all that follow each other closely.
         if is_new && remote.host.is_none() {
             let host = self.host.clone().or_else(|| host::header(Headers::Request, ":authority"));
-            remote::call(worker, place, host);
+            remote::note_name(worker, place, host);
         }
         Some(place)
     }

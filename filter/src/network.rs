@@ -70,7 +70,7 @@ impl Network {
             self.noted = noted.map(|(place, _)| place);
             if let Some((place, true)) = noted.filter(|_| remote.host.is_none()) {
                 let server = host.map(<[u8]>::to_vec).or_else(remote::server_name);
-                remote::call(worker, place, server);
+                remote::note_name(worker, place, server);
             }
         }
         let decision = match consulted {

@@ -50,7 +50,7 @@ pub(crate) fn server_name() -> Option<Vec<u8>> {
 }
 
 /// Writes into the journal what a client calls the other end, where that is a name.
-pub(crate) fn call(worker: &mut Worker, place: Place, text: Option<Vec<u8>>) {
+pub(crate) fn note_name(worker: &mut Worker, place: Place, text: Option<Vec<u8>>) {
     if let Some(Ok(Host::Name { name, .. })) = text.as_deref().map(parse_host) {
         worker.gate.called(place, &name);
     }
