@@ -8,7 +8,7 @@ use crate::{
 };
 use evaluator::{Action, Timestamp};
 
-/// How many open connections one tick looks at after a feed has changed: some milliseconds' worth.
+/// How many open connections one tick looks at after a feed has changed, so that traffic has its turn in between.
 const REVIEWED_AT_ONCE: usize = if cfg!(test) { 4 } else { 4096 };
 
 impl Gate {
