@@ -108,31 +108,34 @@ impl Cost {
 
 /// Why a proxy would not start or would not take a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartError {
+pub struct StartError {
+    /// What went wrong.
+    pub why: NotStarted,
+    /// The warnings and errors that the module logged, a panic's message among them.
+    pub log: Vec<String>,
+}
+
+/// What kept a proxy from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotStarted {
     /// A VM failed: a trap, out of fuel, out of memory.
     VmFailed(String),
-    /// A plugin's `on_vm_start` said no.
-    NotStarted(String),
-    /// A plugin refused its configuration; with what it logged.
-    ConfigurationRefused {
-        /// The plugin.
-        plugin: String,
-        /// Its warnings and errors.
-        log: Vec<String>,
-    },
+    /// `on_vm_start` of the plugin of this name said no.
+    VmStart(String),
+    /// The plugin of this name refused its configuration.
+    Configuration(String),
 }
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StartError::VmFailed(why) => write!(out, "the module failed: {why}"),
-            StartError::NotStarted(plugin) => write!(out, "plugin {plugin:?}: proxy_on_vm_start returned false"),
-            StartError::ConfigurationRefused { plugin, log } if log.is_empty() => {
-                write!(out, "plugin {plugin:?} refused its configuration (and logged nothing)")
-            }
-            StartError::ConfigurationRefused { plugin, log } => {
-                write!(out, "plugin {plugin:?} refused its configuration:\n  {}", log.join("\n  "))
-            }
+        match &self.why {
+            NotStarted::VmFailed(why) => write!(out, "the module failed: {}", why.trim_end())?,
+            NotStarted::VmStart(plugin) => write!(out, "plugin {plugin:?}: proxy_on_vm_start returned false")?,
+            NotStarted::Configuration(plugin) => write!(out, "plugin {plugin:?} refused its configuration")?,
+        }
+        match self.log.as_slice() {
+            [] => write!(out, " (and logged nothing)"),
+            log => write!(out, "; it logged:\n  {}", log.join("\n  ")),
         }
     }
 }

@@ -56,7 +56,12 @@ pub fn run_watched(scenario: &Scenario, module: &Module, make_ready: impl FnOnce
     let mut sim = match Sim::start(config) {
         Ok(sim) => sim,
         Err(error) => {
-            let text = error.to_string();
+            let mut text = error.to_string();
+            if scenario.plugin.root_id.is_empty() && text.contains("proxy_on_context_create") {
+                text.push_str(
+                    "\n  if the filter registers its roots by name, say which: `root_id` in a scenario, or --root-id",
+                );
+            }
             match &scenario.expect.start_fails {
                 Some(expected) if text.contains(expected) => {}
                 expected => found.push(Mismatch {

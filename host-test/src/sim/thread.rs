@@ -1,7 +1,7 @@
 //! The threads of a proxy and the VMs in them: starting, configuring, failing, starting again.
 
 use super::{
-    Sim, StartError,
+    NotStarted, Sim, StartError,
     config::{FailurePolicy, PluginKind},
     event::Task,
 };
@@ -102,29 +102,29 @@ impl Sim {
     }
 
     fn expect_alive(&self, vm: &Vm) -> Result<(), StartError> {
-        vm.state().failed.clone().map_or(Ok(()), |why| Err(StartError::VmFailed(why)))
+        vm.state().failed.clone().map_or(Ok(()), |why| Err(self.start_error(NotStarted::VmFailed(why))))
     }
 
     fn refused(&self, thread: usize, plugin: usize, started: Started) -> Result<(), StartError> {
         let name = self.config.plugins[plugin].name.clone();
         match started {
             Started::Yes => Ok(()),
-            Started::Failed(why) => Err(StartError::VmFailed(why)),
-            Started::No => Err(StartError::NotStarted(name)),
+            Started::Failed(why) => Err(self.start_error(NotStarted::VmFailed(why))),
+            Started::No => Err(self.start_error(NotStarted::VmStart(name))),
             Started::Refused => {
                 self.note(thread, || Event::ConfigurationRefused { plugin: name.clone() });
-                Err(StartError::ConfigurationRefused { plugin: name, log: self.complaints() })
+                Err(self.start_error(NotStarted::Configuration(name)))
             }
         }
     }
 
-    fn complaints(&self) -> Vec<String> {
+    fn start_error(&self, why: NotStarted) -> StartError {
         let world = self.world.borrow();
         let lines = world.trace.entries().iter().filter_map(|entry| match &entry.event {
             Event::Log { level, message } if *level >= LogLevel::Warn => Some(message.clone()),
             _ => None,
         });
-        lines.collect()
+        StartError { why, log: lines.collect() }
     }
 
     fn new_vm(&mut self, thread: usize, vm: usize, purpose: &str) -> Vm {
