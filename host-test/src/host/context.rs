@@ -80,6 +80,8 @@ pub(crate) struct Context {
     pub(crate) logging: bool,
     pub(crate) end_of_stream: bool,
     pub(crate) request_body: Option<Vec<u8>>,
+    /// Whether the module has let the stream go on, and so sees no body any more.
+    pub(crate) hides_request_body: bool,
     pub(crate) response_body: Option<Vec<u8>>,
     pub(crate) downstream: Option<Vec<u8>>,
     pub(crate) upstream: Option<Vec<u8>>,
@@ -109,6 +111,7 @@ impl Context {
             logging: false,
             end_of_stream: false,
             request_body: None,
+            hides_request_body: false,
             response_body: None,
             downstream: None,
             upstream: None,

@@ -3,7 +3,8 @@
 
 use super::{
     abi::Status,
-    context::{Context, Stream},
+    context::{Context, Kind, Stream},
+    headers::HeaderMap,
     state::VmState,
 };
 
@@ -30,10 +31,18 @@ pub(crate) fn read(state: &VmState, path: &[u8]) -> Result<Vec<u8>, Status> {
     if parts.len() == 1 && WHOLE.contains(&first) {
         return Err(Status::SerializationFailure);
     }
-    of_stream(&stream, &parts).ok_or(Status::NotFound)
+    of_stream(context, &stream, &parts).ok_or(Status::NotFound)
 }
 
-fn of_stream(stream: &Stream, parts: &[&[u8]]) -> Option<Vec<u8>> {
+/// All values of a header, as CEL has them.
+fn joined(map: &HeaderMap, name: &[u8]) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = map.iter().filter(|(other, _)| *other == name).map(|(_, value)| value).collect();
+    (!values.is_empty()).then(|| values.join(&b","[..]))
+}
+
+/// Headers and trailers can only be read while the filter has them in hand, and at the end, when it logs.
+fn of_stream(context: &Context, stream: &Stream, parts: &[&[u8]]) -> Option<Vec<u8>> {
+    let has = |at_hand: bool| (at_hand || context.logging).then_some(());
     let first = parts[0];
     let second = parts.get(1).map(|part| String::from_utf8_lossy(part));
     match (first, second.as_deref(), parts.get(2)) {
@@ -43,11 +52,26 @@ fn of_stream(stream: &Stream, parts: &[&[u8]]) -> Option<Vec<u8>> {
         }
         (b"connection_id", None, _) => Some(number(stream.connection.borrow().id)),
         (b"connection", Some(field), None) => connection(stream, field),
-        (b"request", Some("headers"), Some(name)) => stream.request_headers.first(name).map(<[u8]>::to_vec),
-        (b"request", Some(field), None) => request(stream, field),
-        (b"response", Some("headers"), Some(name)) => stream.response_headers.as_ref()?.first(name).map(<[u8]>::to_vec),
+        (b"request", Some("headers"), Some(name)) => {
+            has(context.has_request_headers)?;
+            joined(&stream.request_headers, name)
+        }
+        (b"request", Some(field), None) => {
+            if context.kind == Kind::Tcp && field == "duration" {
+                return None;
+            }
+            if OF_HEADERS.contains(&field) {
+                has(context.has_request_headers)?;
+            }
+            request(stream, field)
+        }
+        (b"response", Some("headers"), Some(name)) => {
+            has(context.has_response_headers)?;
+            joined(stream.response_headers.as_ref()?, name)
+        }
         (b"response", Some("trailers"), Some(name)) => {
-            stream.response_trailers.as_ref()?.first(name).map(<[u8]>::to_vec)
+            has(context.has_response_trailers)?;
+            joined(stream.response_trailers.as_ref()?, name)
         }
         (b"response", Some(field), None) => response(stream, field),
         (b"upstream", Some("address"), None) => stream.upstream_address.clone(),
@@ -104,6 +128,9 @@ fn connection(stream: &Stream, field: &str) -> Option<Vec<u8>> {
     }
 }
 
+/// The fields of a request that are read from its headers.
+const OF_HEADERS: [&str; 9] = ["path", "url_path", "query", "host", "scheme", "method", "referer", "useragent", "id"];
+
 fn request(stream: &Stream, field: &str) -> Option<Vec<u8>> {
     let header = |name: &str| stream.request_headers.first(name).map(<[u8]>::to_vec);
     let path = || stream.request_headers.first(":path").unwrap_or_default();
@@ -133,7 +160,7 @@ fn response(stream: &Stream, field: &str) -> Option<Vec<u8>> {
         "flags" => Some(number(stream.flags)),
         "size" => Some(number(stream.response_size)),
         "total_size" => {
-            let headers = stream.response_headers.as_ref().map_or(0, super::headers::HeaderMap::byte_size);
+            let headers = stream.response_headers.as_ref().map_or(0, HeaderMap::byte_size);
             Some(number(stream.response_size + headers as u64))
         }
         _ => None,

@@ -158,6 +158,8 @@ pub struct Connection {
     pub data: Vec<(Duration, Vec<u8>)>,
     /// What the upstream sends once it is connected.
     pub answers: Vec<(Duration, Vec<u8>)>,
+    /// Whether the upstream closes with its last answer.
+    pub upstream_closes: bool,
     /// After how long the client closes; `None` for never.
     pub leaves_after: Option<Duration>,
     /// Whether the filter that follows reads as soon as data comes, as the HTTP connection manager does, rather than once
@@ -177,6 +179,7 @@ impl Connection {
             worker: 1,
             data: Vec::new(),
             answers: Vec::new(),
+            upstream_closes: false,
             leaves_after: None,
             reads_at_once: false,
             properties: BTreeMap::new(),

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The response flag of a client that left (`DC`), as Envoy numbers it.
 const DOWNSTREAM_LEFT: u64 = 0x4000;
 
+/// Where the upstream of requests and connections is.
+pub(super) const UPSTREAM: &str = "10.0.0.2:80";
+
 impl Sim {
     pub(super) fn forward_headers(&mut self, id: usize, end: bool) {
         let records = self.records();
@@ -23,7 +26,7 @@ impl Sim {
         let (thread, noted) = (stream.thread, records.then(|| headers.clone()));
         stream.outcome.forwarded = Some(headers);
         let mut shared = stream.shared.borrow_mut();
-        shared.upstream_address = Some(b"10.0.0.2:80".to_vec());
+        shared.upstream_address = Some(UPSTREAM.into());
         shared.cluster = Some(b"origin".to_vec());
         drop(shared);
         self.note(thread, || Event::Forwarded { stream: id, headers: noted });

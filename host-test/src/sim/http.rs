@@ -346,7 +346,10 @@ impl Sim {
         self.context(id, at, |context| {
             context.end_of_stream = end;
             match way {
-                Way::Request => context.request_body = Some(shown),
+                Way::Request => {
+                    context.request_body = Some(shown);
+                    context.hides_request_body = false;
+                }
                 Way::Response => context.response_body = Some(shown),
             }
         });

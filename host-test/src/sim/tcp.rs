@@ -74,14 +74,16 @@ impl Sim {
         if std::mem::replace(&mut stream.outcome.connected, true) {
             return;
         }
+        stream.shared.borrow_mut().upstream_address = Some(super::ends::UPSTREAM.into());
         let thread = stream.thread;
         let Input::Tcp(connection) = &stream.input else { return };
-        let answers = connection.answers.clone();
+        let (answers, closes) = (connection.answers.clone(), connection.upstream_closes);
         self.note(thread, || Event::Forwarded { stream: id, headers: None });
         let mut at = Duration::ZERO;
-        for (after, bytes) in answers {
+        let last = answers.len().wrapping_sub(1);
+        for (index, (after, bytes)) in answers.into_iter().enumerate() {
             at += after;
-            self.plan(id, thread, at, Step::UpstreamData { bytes, end: false });
+            self.plan(id, thread, at, Step::UpstreamData { bytes, end: closes && index == last });
         }
     }
 
@@ -173,12 +175,25 @@ impl Sim {
             let result = self.ask_network(id, at, Callback::OnUpstreamData, &[size, u32::from(end)]);
             let mut left = Vec::new();
             self.context(id, at, |context| left = context.upstream.take().unwrap_or_default());
+            if result.is_none() {
+                return;
+            }
+            // How it closed is not known.
+            if end && self.ask_network(id, at, Callback::OnUpstreamClose, &[CloseType::Unknown as u32]).is_none() {
+                return;
+            }
             if result != Some(0) {
                 return;
             }
             bytes = left;
         }
         self.stream(id).outcome.response_body.extend(bytes);
+        if end {
+            self.close_callbacks(id, CloseType::Local);
+            if !self.is_over(id) {
+                self.end(id, End::Answered);
+            }
+        }
     }
 
     /// A filter lets reading go on: with the next filter, which sees what is unread. The filter itself is not shown it again.

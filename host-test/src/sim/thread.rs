@@ -214,13 +214,10 @@ impl Sim {
             let slot = &mut self.threads[thread].slots[place];
             slot.old_roots.remove(&root);
             let has_done = slot.vm.has(Callback::OnDone);
-            // Whoever says no ends later, by `proxy_done`.
-            if has_done {
+            // Whoever says no ends later, by `proxy_done`: only once it has said so.
+            if has_done && slot.vm.call(Callback::OnDone, root, &[]) == Some(0) {
                 slot.vm.state_mut().pending_done.insert(root);
-            }
-            let waits = has_done && slot.vm.call(Callback::OnDone, root, &[]) == Some(0);
-            if !waits {
-                self.threads[thread].slots[place].vm.state_mut().pending_done.remove(&root);
+            } else {
                 self.delete_context(thread, place, root);
             }
             self.after_call(thread, place);

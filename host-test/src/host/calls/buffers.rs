@@ -17,7 +17,9 @@ fn read(state: &VmState, buffer: BufferType) -> Result<Cow<'_, [u8]>, Status> {
     };
     let root = context.and_then(|context| state.contexts.get(&context.root));
     Ok(match buffer {
-        BufferType::HttpRequestBody => own(|context| context.request_body.as_ref()),
+        BufferType::HttpRequestBody => {
+            own(|context| context.request_body.as_ref().filter(|_| !context.hides_request_body))
+        }
         BufferType::HttpResponseBody => own(|context| context.response_body.as_ref()),
         BufferType::NetworkDownstreamData => own(|context| context.downstream.as_ref()),
         BufferType::NetworkUpstreamData => own(|context| context.upstream.as_ref()),
@@ -68,6 +70,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Answer {
     read(state, buffer)?;
     let context = state.context_mut().ok_or(Status::BadArgument)?;
     let bytes = match buffer {
+        BufferType::HttpRequestBody if context.hides_request_body => None,
         BufferType::HttpRequestBody => context.request_body.as_mut(),
         BufferType::HttpResponseBody => context.response_body.as_mut(),
         BufferType::NetworkDownstreamData => context.downstream.as_mut(),

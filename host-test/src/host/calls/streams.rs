@@ -37,7 +37,7 @@ fn go_on(call: &mut Call<'_>, which: StreamType) -> Answer {
         // Envoy takes these away whichever way the stream goes on.
         context.has_request_headers = false;
         context.has_request_trailers = false;
-        context.request_body = None;
+        context.hides_request_body = true;
     }
     if fits {
         state.actions.push_back(Action::Continue { context: acting, which });
