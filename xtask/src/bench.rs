@@ -1,12 +1,10 @@
 //! The bench: what a request costs a real Envoy, with and without the module.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, output, program, run as run_command};
 use crate::step::Steps;
-use crate::{envoy, module, toolchain, workspace};
+use crate::{envoy, module, workspace};
 
 /// Fetches and builds what the bench needs, runs it, and leaves `target/bench/summary.json`.
 ///
@@ -19,7 +17,7 @@ pub(crate) fn run(rounds: u32, seconds: u32, arms: &[String]) -> Result<()> {
     steps.run("load generator", "", load_generator)?;
     let envoy = steps.run("envoy", "", envoy::find)?;
     let module = steps.run("build the module", "", module::build)?;
-    let noop = steps.run("build the filter that does nothing", "", noop)?;
+    let noop = steps.run("build the filter that does nothing", "", || module::guest("noop"))?;
     steps.run("build the bench", "", || {
         run_command(&mut cargo(["build", "--package", "host-test", "--bin", "bench"]))
     })?;
@@ -54,10 +52,4 @@ fn load_generator() -> Result<()> {
     run_command(program("apt-get").args(["update", "--quiet"])).context(help)?;
     run_command(program("apt-get").args(["install", "--quiet", "--yes", "--no-install-recommends", "wrk"]))
         .context(help)
-}
-
-/// Builds the filter that does nothing, as the module is built, by the SDK and with all its callbacks.
-fn noop() -> Result<PathBuf> {
-    run_command(&mut cargo(["build", "--package", "noop", "--target", toolchain::MODULE, "--profile", "wasm"]))?;
-    Ok(workspace::target_directory().join(toolchain::MODULE).join("wasm/noop.wasm"))
 }

@@ -42,6 +42,16 @@ pub(crate) fn build() -> Result<PathBuf> {
     ship(&small, most)
 }
 
+/// Builds one of the guests of `host-test`, by the SDK and with all its callbacks; gives its path.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn guest(name: &str) -> Result<PathBuf> {
+    toolchain::add_target(toolchain::MODULE)?;
+    run(&mut cargo(["build", "--package", name, "--target", toolchain::MODULE, "--profile", "wasm"]))?;
+    Ok(workspace::target_directory().join(toolchain::MODULE).join(format!("wasm/{name}.wasm")))
+}
+
 /// Makes the names in a list of functions, one a line behind its number, as they are in the source.
 fn demangle(symbols: &Path) -> Result<()> {
     let mangled = fs::read_to_string(symbols).with_context(|| format!("cannot read {}", symbols.display()))?;

@@ -53,6 +53,7 @@ pub(crate) fn run(fast: bool) -> Result<()> {
         run_command(&mut cargo(["test", "--doc", "--package", "host-test"]))
     })?;
     let module = steps.run("module", "", module::build)?;
+    steps.run("guest", "", || module::guest("conformance"))?;
     steps.run("simulation", soak::HINT, || simulation(&module))?;
     if fast {
         steps.skip("end to end", "--fast");

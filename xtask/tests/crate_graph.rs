@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Each crate of the workspace and the others of the workspace that it may depend on, for tests too.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("evaluator", &[]),
     ("gate", &["evaluator"]),
     ("filter", &["evaluator", "gate"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("edge-bindgen", &[]),
     ("host-test", &[]),
     ("noop", &[]),
+    ("conformance", &[]),
     ("xtask", &[]),
 ];
 
