@@ -16,6 +16,7 @@ pub mod bench;
 pub mod browser;
 pub mod client;
 pub mod command;
+pub mod conformance;
 pub mod dns;
 pub mod envoy;
 pub mod fake;

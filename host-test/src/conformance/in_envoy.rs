@@ -1,0 +1,126 @@
+//! The guest in a real Envoy.
+
+mod configuration;
+mod message;
+mod servers;
+mod streams;
+
+use super::{
+    CONFIGURATION, NAME,
+    matrix::{Answers, Cell, collect},
+    plan::Plan,
+};
+use crate::envoy::{self, Envoy, Start};
+use anyhow::{Context, Result};
+use configuration::{Guest, WITHOUT};
+use servers::Servers;
+use streams::Way;
+use tempfile::TempDir;
+
+/// What becomes of a stream by which Envoy ended.
+const CRASH: &str = "Envoy crashes";
+
+/// What becomes of one whose context was called after its end, which the SDK does not survive.
+const TRAP: &str = "called after its end";
+
+/// All answers of Envoy.
+///
+/// # Errors
+/// When there is no Envoy or no guest, or Envoy ends before it has answered.
+///
+/// Streams by which Envoy is known to end are left out: each takes a start of Envoy.
+pub async fn answers(known: &Answers) -> Result<Answers> {
+    let mut answers = Answers::new();
+    for (subject, all) in [("request", Plan::requests()), ("connection", Plan::connections())] {
+        let all = all.without(|phase, call| {
+            let cell = Cell { call: call.to_owned(), subject: subject.to_owned(), phase: phase.to_owned() };
+            let known = known.get_key_value(&cell);
+            let ends = known.filter(|(_, answer)| answer.ends_with(CRASH) || answer.ends_with(TRAP));
+            answers.extend(ends.map(|(cell, answer)| (cell.clone(), answer.clone())));
+            ends.is_some()
+        });
+        let (mut log, mut outcomes) = (Vec::new(), Vec::new());
+        // Some calls end Envoy: the next one goes on with the streams that are left.
+        while outcomes.len() < all.streams.len() {
+            let first = outcomes.len();
+            let plan = all.from(first);
+            let part = run(subject, &plan).await?;
+            log.extend(part.log.iter().map(|line| numbered(line, first)));
+            outcomes.extend(part.outcomes);
+        }
+        answers.extend(collect(subject, &all, &log, &outcomes));
+    }
+    Ok(answers)
+}
+
+/// The line with the number that its stream has in the whole plan.
+fn numbered(line: &str, first: usize) -> String {
+    match line.split_once(' ').map(|(stream, rest)| (stream.parse::<usize>(), rest)) {
+        Some((Ok(stream), rest)) => format!("{} {rest}", stream + first),
+        _ => line.to_owned(),
+    }
+}
+
+struct Part {
+    log: Vec<String>,
+    outcomes: Vec<String>,
+}
+
+/// Makes the streams of a plan in one Envoy, until they are over or Envoy is.
+async fn run(subject: &str, plan: &Plan) -> Result<Part> {
+    let (module, folder, servers) = (super::guest()?, TempDir::new()?, Servers::start()?);
+    let guest = Guest { module: &module, network: subject == "connection", program: &plan.text };
+    let listeners = folder.path().join("listeners.json");
+    configuration::write_listeners(&listeners, guest, CONFIGURATION)?;
+    let envoy = Envoy::start(Start {
+        envoy: envoy::find()?,
+        bootstrap: configuration::bootstrap(&servers, &listeners).to_string(),
+        json: true,
+        concurrency: 1,
+        drain_seconds: 1,
+        environment: Vec::new(),
+        folder,
+    })
+    .await?;
+    let addresses = envoy.listeners().await?;
+    let address = |name: &str| addresses.get(name).copied().context("no listener");
+    let way = Way { with_guest: address(NAME)?, without: address(WITHOUT)?, servers };
+    if !plan.root.is_empty() {
+        // Time for ticks, queues and the root's callout, in all threads.
+        envoy.wait_for_log("root http_call_response").await?;
+    }
+    let mut outcomes = Vec::new();
+    for _ in &plan.streams {
+        let outcome = if guest.network { way.connection().await } else { way.request().await };
+        let Ok(outcome) = outcome else {
+            outcomes.push(CRASH.to_owned());
+            return Ok(Part { log: logged(&envoy), outcomes });
+        };
+        outcomes.push(outcome);
+        if envoy.log().iter().any(|line| line.contains("Uncaught RuntimeError")) {
+            let log = logged(&envoy);
+            // It may have been seen late: the last one that said something is the one.
+            let number = |line: &String| line.split_once(' ')?.0.parse::<usize>().ok();
+            outcomes.truncate(log.iter().filter_map(number).max().unwrap_or(0));
+            outcomes.push(TRAP.to_owned());
+            return Ok(Part { log, outcomes });
+        }
+    }
+    envoy.wait_for_log(&plan.last_line()).await?;
+    let mut log = logged(&envoy);
+    if !plan.root.is_empty() {
+        let before = log.len();
+        configuration::write_listeners(&listeners, guest, "another configuration")?;
+        envoy.wait_for_log(&format!("root delete {} ", plan.root.len().saturating_sub(1))).await?;
+        log.extend(logged(&envoy).into_iter().skip(before).filter(|line| super::is_of_last_callbacks(line)));
+    }
+    Ok(Part { log, outcomes })
+}
+
+/// What the guest logged: Envoy puts the plugin's name before the lines of streams, and its root's name, which is empty,
+/// before those of the root.
+fn logged(envoy: &Envoy) -> Vec<String> {
+    let marks = [format!("wasm log {NAME}: "), "wasm log: ".to_owned()];
+    let own = |line: &String| marks.iter().find_map(|mark| Some(line.split_once(mark)?.1.to_owned()));
+    envoy.log().iter().filter_map(own).collect()
+}

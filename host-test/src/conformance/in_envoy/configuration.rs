@@ -1,0 +1,106 @@
+//! The configuration of the Envoy in which the guest is.
+
+use super::servers::Servers;
+use crate::{
+    conformance::NAME,
+    envoy::config::{cluster, listeners_file, socket_address, typed},
+};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+/// The listener without the guest.
+pub(super) const WITHOUT: &str = "without";
+
+/// Where the guest is, and what it is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guest<'a> {
+    pub(super) module: &'a Path,
+    /// Whether it is a filter of connections, rather than of requests.
+    pub(super) network: bool,
+    /// The VM's configuration.
+    pub(super) program: &'a str,
+}
+
+/// The bootstrap, with the listeners in a file.
+pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
+    let clusters =
+        [("web", &servers.web), ("api", &servers.web), ("plain", &servers.plain), ("silent", &servers.silent)];
+    let clusters: Vec<_> = clusters.iter().map(|(name, server)| with_trailers(cluster(name, server.address))).collect();
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
+        "dynamic_resources": {"lds_config": {
+            "resource_api_version": "V3", "path_config_source": {"path": listeners},
+        }},
+        "static_resources": {"clusters": clusters},
+    })
+}
+
+/// Writes the listeners: the one with the guest, configured so, and the one without.
+pub(super) fn write_listeners(file: &Path, guest: Guest<'_>, configuration: &str) -> Result<()> {
+    let with = if guest.network {
+        tcp(filter("network", guest, configuration))
+    } else {
+        manager(vec![filter("http", guest, configuration)])
+    };
+    let listeners = listeners_file(vec![listener(NAME, with), listener(WITHOUT, manager(Vec::new()))]);
+    // Envoy notices a file that is moved there.
+    let beside = file.with_extension("new.json");
+    fs::write(&beside, listeners.to_string())?;
+    Ok(fs::rename(beside, file)?)
+}
+
+fn with_trailers(mut cluster: Value) -> Value {
+    let options = json!({"explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}});
+    cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
+            typed("extensions.upstreams.http.v3.HttpProtocolOptions", options),
+    });
+    cluster
+}
+
+fn listener(name: &str, filters: Vec<Value>) -> Value {
+    json!({
+        "name": name,
+        "address": socket_address(([127, 0, 0, 1], 0).into()),
+        "filter_chains": [{"filters": filters}],
+    })
+}
+
+fn filter(kind: &str, guest: Guest<'_>, configuration: &str) -> Value {
+    let text = |text: &str| json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+    let wasm = json!({"config": {
+        "name": NAME,
+        "vm_config": {
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"filename": guest.module}},
+            "configuration": text(guest.program),
+        },
+        "configuration": text(configuration),
+    }});
+    json!({"name": NAME, "typed_config": typed(&format!("extensions.filters.{kind}.wasm.v3.Wasm"), wasm)})
+}
+
+fn manager(mut filters: Vec<Value>) -> Vec<Value> {
+    let router = typed("extensions.filters.http.router.v3.Router", json!({}));
+    filters.push(json!({"name": "router", "typed_config": router}));
+    let manager = json!({
+        "stat_prefix": "requests",
+        // After an answer to half a request it would wait for the client to close.
+        "delayed_close_timeout": "0s",
+        "http_protocol_options": {"enable_trailers": true},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+            {"match": {"prefix": "/"}, "route": {"cluster": "web"}},
+        ]}]},
+        "http_filters": filters,
+    });
+    let name = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    vec![json!({"name": "http", "typed_config": typed(name, manager)})]
+}
+
+fn tcp(filter: Value) -> Vec<Value> {
+    let proxy = json!({"stat_prefix": "connections", "cluster": "plain"});
+    let proxy = typed("extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy);
+    vec![filter, json!({"name": "tcp", "typed_config": proxy})]
+}
