@@ -55,3 +55,37 @@ fn a_filter_that_does_not_start_is_shown_with_what_it_logged_and_what_may_be_mis
     let named = run(&["--root-id", "mine"]);
     assert!(!named.contains("--root-id"), "{named}");
 }
+
+#[test]
+fn the_five_minutes_of_the_document_lead_a_foreign_module_to_a_passing_scenario() {
+    let document = include_str!("../../docs/harness.md");
+    let (_, section) = document.split_once("## Five minutes").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("filter.wasm", &wat::parse_str(GUEST).unwrap());
+    write("plugin.json", b"hello");
+    let (_, scenario) = section.split_once("```toml\n").unwrap();
+    write("hello.toml", scenario.split_once("```").unwrap().0.as_bytes());
+    let mut seen = Vec::new();
+    for line in section.lines().filter_map(|line| line.strip_prefix("$ host-test ")) {
+        let output = host_test().args(words(line)).current_dir(&folder).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{line}: {stdout}{}", String::from_utf8_lossy(&output.stderr));
+        seen.push(stdout);
+    }
+    let [inspected, ran, tested] = seen.try_into().unwrap();
+    assert!(inspected.contains("Envoy would load it"), "{inspected}");
+    assert!(ran.contains("accept: text/html") && ran.contains("200 via_upstream"), "{ran}");
+    assert!(tested.contains("1 passed, 0 failed"), "{tested}");
+}
+
+/// The words of a command line with simple quotes.
+fn words(line: &str) -> Vec<String> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(place, part)| match place % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
