@@ -12,7 +12,8 @@ const RECORDED: &str = include_str!("envoy_answers.txt");
 /// What the calls are about.
 const DATA: &str = r#"
     (data (i32.const 100) "abcdefghijklmnop") (data (i32.const 200) "source\00address") (data (i32.const 300) "clear_route_cache")
-    (data (i32.const 340) "declare_property")"#;
+    (data (i32.const 340) "declare_property") (data (i32.const 360) "compress") (data (i32.const 370) "uncompress")
+    (data (i32.const 380) "\78\9c\4b\4c\4a\4e\1c\08\04\00\db\f6\2d\f1")"#;
 
 struct Line {
     module: &'static str,

@@ -156,7 +156,8 @@ impl Call<'_> {
         self.put(size, u32::try_from(bytes.len()).unwrap_or(u32::MAX))
     }
 
-    fn allocate(&mut self, bytes: &[u8]) -> Result<u32, Status> {
+    /// Copies bytes into memory from the module's allocator, and says where.
+    pub(crate) fn allocate(&mut self, bytes: &[u8]) -> Result<u32, Status> {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
         let place = self.call_allocator(size).ok_or(Status::InvalidMemoryAccess)?;
         self.write(place, bytes)?;

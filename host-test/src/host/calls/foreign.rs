@@ -2,23 +2,41 @@
 
 use super::Answer;
 use crate::host::{abi::Status, call::Call, context::Kind};
+use flate2::{
+    Compression,
+    read::{ZlibDecoder, ZlibEncoder},
+};
+use std::io::Read;
 
-/// Which of Envoy's functions there are here. `compress`, `uncompress`, `sign`, `verify_signature` and `expr_*` are not.
+/// Which of Envoy's functions there are here. `sign`, `verify_signature` and `expr_*` are not.
 pub(crate) fn call(call: &mut Call<'_>) -> Answer {
     let (name, argument) = (call.bytes(0, 1)?, call.bytes(2, 3)?);
+    let mut answer = Vec::new();
     let outcome = match name.as_slice() {
+        b"compress" => read(ZlibEncoder::new(argument.as_slice(), Compression::default()), &mut answer),
+        b"uncompress" => read(ZlibDecoder::new(argument.as_slice()), &mut answer),
         b"clear_route_cache" => Ok(()),
         b"declare_property" => declare_property(call, &argument),
         b"set_envoy_filter_state" => set_filter_state(call, &argument),
         _ => return Err(Status::NotFound),
     };
     // The places for the answer are written whatever comes, unless the module wants none.
-    for index in [4, 5] {
+    let length = u32::try_from(answer.len()).map_err(|_| Status::SerializationFailure)?;
+    let place = if answer.is_empty() { 0 } else { call.allocate(&answer)? };
+    for (index, value) in [(4, place), (5, length)] {
         if call.arg(index) != 0 {
-            call.put(index, 0)?;
+            call.put(index, value)?;
         }
     }
     outcome
+}
+
+/// Reads all there is, or leaves nothing: what is no zlib stream, or not all of one, has no answer.
+fn read(mut from: impl Read, answer: &mut Vec<u8>) -> Answer {
+    from.read_to_end(answer).map(drop).map_err(|_| {
+        answer.clear();
+        Status::SerializationFailure
+    })
 }
 
 /// `DeclarePropertyArguments{string name=1; bool readonly=2; WasmType type=3; bytes schema=4; LifeSpan span=5}`: only the
