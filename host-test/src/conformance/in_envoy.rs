@@ -31,8 +31,8 @@ const TRAP: &str = "called after its end";
 /// Streams by which Envoy is known to end are left out: each takes a start of Envoy.
 pub async fn answers(known: &Answers) -> Result<Answers> {
     let mut answers = Answers::new();
-    for (subject, all) in [("request", Plan::requests()), ("connection", Plan::connections())] {
-        let all = all.without(|phase, call| {
+    for (network, all) in [(false, Plan::requests()), (true, Plan::connections())] {
+        let all = all.without(|subject, phase, call| {
             let cell = Cell { call: call.to_owned(), subject: subject.to_owned(), phase: phase.to_owned() };
             let known = known.get_key_value(&cell);
             let ends = known.filter(|(_, answer)| answer.ends_with(CRASH) || answer.ends_with(TRAP));
@@ -44,11 +44,11 @@ pub async fn answers(known: &Answers) -> Result<Answers> {
         while outcomes.len() < all.streams.len() {
             let first = outcomes.len();
             let plan = all.from(first);
-            let part = run(subject, &plan).await?;
+            let part = run(network, &plan).await?;
             log.extend(part.log.iter().map(|line| numbered(line, first)));
             outcomes.extend(part.outcomes);
         }
-        answers.extend(collect(subject, &all, &log, &outcomes));
+        answers.extend(collect(&all, &log, &outcomes));
     }
     Ok(answers)
 }
@@ -67,9 +67,9 @@ struct Part {
 }
 
 /// Makes the streams of a plan in one Envoy, until they are over or Envoy is.
-async fn run(subject: &str, plan: &Plan) -> Result<Part> {
+async fn run(network: bool, plan: &Plan) -> Result<Part> {
     let (module, folder, servers) = (super::guest()?, TempDir::new()?, Servers::start()?);
-    let guest = Guest { module: &module, network: subject == "connection", program: &plan.text };
+    let guest = Guest { module: &module, network, program: &plan.text };
     let listeners = folder.path().join("listeners.json");
     configuration::write_listeners(&listeners, guest, CONFIGURATION)?;
     let envoy = Envoy::start(Start {
@@ -89,6 +89,8 @@ async fn run(subject: &str, plan: &Plan) -> Result<Part> {
         // Time for ticks, queues and the root's callout, in all threads.
         envoy.wait_for_log("root http_call_response").await?;
     }
+    // From now on there is a connection to the upstream that requests can take at once.
+    way.settle().await?;
     let mut outcomes = Vec::new();
     for _ in &plan.streams {
         let outcome = if guest.network { way.connection().await } else { way.request().await };

@@ -68,7 +68,7 @@ fn requests(guest: &Module) -> Result<Answers> {
     sim.update(0, "another configuration")?;
     sim.run_for(Duration::from_secs(1));
     log.extend(logged(&sim).into_iter().skip(before).filter(|line| super::is_of_last_callbacks(line)));
-    Ok(collect("request", &plan, &log, &outcomes))
+    Ok(collect(&plan, &log, &outcomes))
 }
 
 fn connections(guest: &Module) -> Result<Answers> {
@@ -85,7 +85,7 @@ fn connections(guest: &Module) -> Result<Answers> {
         sim.run_until_over(stream, Duration::from_secs(1));
         outcomes.push(connection_outcome(sim.outcome(stream)));
     }
-    Ok(collect("connection", &plan, &logged(&sim), &outcomes))
+    Ok(collect(&plan, &logged(&sim), &outcomes))
 }
 
 fn logged(sim: &Sim) -> Vec<String> {

@@ -1,11 +1,12 @@
 //! The answers: call by phase, as a document that people and tests read.
 
-use super::plan::{ACTS, CONNECTION, Call, LOOKS, Plan, REQUEST, ROOT};
+use super::plan::{ACTS, CONNECTION, Call, LOOKS, Plan, REPLY, REQUEST, ROOT};
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fmt::Write};
 
 /// What a context stands for, and the phases that it has.
-const SUBJECTS: [(&str, &[&str]); 3] = [("root", ROOT), ("request", REQUEST), ("connection", CONNECTION)];
+const SUBJECTS: [(&str, &[&str]); 4] =
+    [("root", ROOT), ("request", REQUEST), ("reply", REPLY), ("connection", CONNECTION)];
 
 /// An answer of a call in a phase of a subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,9 +23,13 @@ pub struct Cell {
 pub type Answers = BTreeMap<Cell, String>;
 
 /// What a guest logged, and what became of its streams, as answers.
-pub fn collect(subject: &str, plan: &Plan, log: &[String], outcomes: &[String]) -> Answers {
+pub fn collect(plan: &Plan, log: &[String], outcomes: &[String]) -> Answers {
     let mut answers = Answers::new();
-    let usual = outcomes.last();
+    // The last stream of a subject is the one that only looks.
+    let usual = |subject: &str| {
+        let last = plan.streams.iter().zip(outcomes).rfind(|(stream, _)| stream.subject == subject);
+        last.map(|(_, outcome)| outcome)
+    };
     let mut put = |subject: &str, phase: &str, call: Call, answer: String| {
         let cell = Cell { call: call.to_owned(), subject: subject.to_owned(), phase: phase.to_owned() };
         let known = answers.entry(cell).or_insert_with(|| answer.clone());
@@ -43,12 +48,13 @@ pub fn collect(subject: &str, plan: &Plan, log: &[String], outcomes: &[String]) 
             if let Some(call) = plan.root.get(index) {
                 put("root", phase, call, answer.to_owned());
             }
-        } else if let Some(stream) = who.parse::<usize>().ok().filter(|stream| *stream < plan.streams.len())
-            && let Some((_, call)) = plan.streams[stream].get(index)
+        } else if let Some(number) = who.parse::<usize>().ok()
+            && let Some(stream) = plan.streams.get(number)
+            && let Some((_, call)) = stream.calls.get(index)
         {
-            let changed = outcomes.get(stream).filter(|outcome| Some(*outcome) != usual);
+            let changed = outcomes.get(number).filter(|outcome| Some(*outcome) != usual(stream.subject));
             let then = changed.map(|outcome| format!("; {outcome}")).unwrap_or_default();
-            put(subject, phase, call, format!("{answer}{then}"));
+            put(stream.subject, phase, call, format!("{answer}{then}"));
         }
     }
     answers
@@ -85,7 +91,7 @@ one. `UPDATE=1 cargo test -p host-test --test e2e_conformance` writes this anew.
 
 An answer is the status, then what was given. `@` is a number that is shown and `_` one that is not; `*` are bytes that are shown
 and `?` bytes of which is shown whether there are any. What comes of a stream is shown where the call changed it: what its
-client got, and what its upstream got.
+client got, and what its upstream got. A `reply` is a request that the guest answered itself when it had seen the headers.
 ";
 
 /// Phases by subject: `root: tick, done; request: all`.

@@ -186,6 +186,22 @@ pub const CONNECTION: &[&str] = &[
     "delete",
 ];
 
+/// The callbacks of a request that the guest answers itself when it has seen the headers.
+pub const REPLY: &[&str] =
+    &["context_create", "request_headers", "response_headers", "response_body", "log", "done", "delete"];
+
+/// What the guest answers it with.
+const ANSWER: (&str, Call) = ("request_headers", "proxy_send_local_response 403 \"details\" \"body\" {x-reply=1} -1");
+
+/// A stream.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// What it stands for.
+    pub subject: &'static str,
+    /// Its calls, each with its phase; `*` for all.
+    pub calls: Vec<(&'static str, Call)>,
+}
+
 /// A program for the guest.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -193,19 +209,23 @@ pub struct Plan {
     pub text: String,
     /// The root's calls.
     pub root: Vec<Call>,
-    /// The calls of the streams, each with its phase; `*` for all.
-    pub streams: Vec<Vec<(&'static str, Call)>>,
+    /// The streams, in their order.
+    pub streams: Vec<Stream>,
 }
 
 impl Plan {
     /// The program for a root and its requests.
     pub fn requests() -> Plan {
-        Plan::of("root", LOOKS.iter().chain(ACTS).copied().collect(), REQUEST)
+        let mut reply = looks("reply");
+        reply.calls.push(ANSWER);
+        let streams = [reply].into_iter().chain(acts("request", REQUEST)).chain([looks("request")]);
+        Plan::with("root", LOOKS.iter().chain(ACTS).copied().collect(), streams.collect())
     }
 
     /// The program for connections.
     pub fn connections() -> Plan {
-        Plan::of("network", Vec::new(), CONNECTION)
+        let streams = acts("connection", CONNECTION).chain([looks("connection")]);
+        Plan::with("network", Vec::new(), streams.collect())
     }
 
     /// The same, but for the first so many streams.
@@ -214,36 +234,38 @@ impl Plan {
         Plan::with(head, self.root.clone(), self.streams.get(first..).unwrap_or_default().to_vec())
     }
 
-    /// The same without these streams, each given by its phase and call.
-    pub fn without(&self, mut leave_out: impl FnMut(&str, Call) -> bool) -> Plan {
+    /// The same without the streams that make one of these calls, each given with its subject and phase.
+    pub fn without(&self, mut leave_out: impl FnMut(&str, &str, Call) -> bool) -> Plan {
         let head = self.text.lines().next().unwrap_or_default();
-        let stays = |stream: &&Vec<(&'static str, Call)>| !stream.iter().any(|(phase, call)| leave_out(phase, call));
+        let stays = |stream: &&Stream| !stream.calls.iter().any(|(phase, call)| leave_out(stream.subject, phase, call));
         Plan::with(head, self.root.clone(), self.streams.iter().filter(stays).cloned().collect())
     }
 
-    fn of(first: &str, root: Vec<Call>, phases: &[&'static str]) -> Plan {
-        let acts = phases.iter().flat_map(|phase| ACTS.iter().map(|call| vec![(*phase, *call)]));
-        // The one that looks is the last: its last line says that all are over.
-        let looks = LOOKS.iter().map(|call| ("*", *call)).collect();
-        Plan::with(first, root, acts.chain([looks]).collect())
-    }
-
-    fn with(first: &str, root: Vec<Call>, streams: Vec<Vec<(&'static str, Call)>>) -> Plan {
+    fn with(first: &str, root: Vec<Call>, streams: Vec<Stream>) -> Plan {
         let mut text = format!("{first}\n");
         for call in &root {
             text += &format!("* {call}\n");
         }
         for stream in &streams {
             text += "stream\n";
-            for (phase, call) in stream {
+            for (phase, call) in &stream.calls {
                 text += &format!("{phase} {call}\n");
             }
         }
         Plan { text, root, streams }
     }
 
-    /// What the guest logs last.
+    /// What the guest logs last: by the last stream, which looks.
     pub fn last_line(&self) -> String {
         format!("{} delete {} ", self.streams.len().saturating_sub(1), LOOKS.len().saturating_sub(1))
     }
+}
+
+fn looks(subject: &'static str) -> Stream {
+    Stream { subject, calls: LOOKS.iter().map(|call| ("*", *call)).collect() }
+}
+
+fn acts(subject: &'static str, phases: &'static [&'static str]) -> impl Iterator<Item = Stream> {
+    let calls = phases.iter().flat_map(|phase| ACTS.iter().map(|call| (*phase, *call)));
+    calls.map(move |call| Stream { subject, calls: vec![call] })
 }

@@ -168,7 +168,7 @@ impl RootContext for Probe {
 impl HttpContext for Probe {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         self.at("request_headers");
-        if self.wants("http_call_response") {
+        if self.wants("http_call_response") && !self.decides("request_headers") {
             self.ask();
             return Action::Pause;
         }
