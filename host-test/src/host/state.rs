@@ -89,8 +89,8 @@ pub(crate) struct VmState {
     /// The VM's numbers of metrics: kind in the lowest two bits.
     pub(crate) metrics: BTreeMap<u32, usize>,
     pub(crate) next_metric: [u32; 3],
-    pub(crate) next_token: u32,
-    pub(crate) next_grpc: u32,
+    /// The last number of each kind of callout: the kind is in the lowest two bits.
+    pub(crate) last_tokens: [u32; 3],
     pub(crate) fuel_used: u64,
     pub(crate) limit: MemoryLimit,
     /// Names of a plugin by its number.
@@ -121,7 +121,34 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
+/// What a callout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CalloutKind {
+    Http,
+    GrpcCall,
+    GrpcStream,
+}
+
+impl CalloutKind {
+    /// The kind of the callout with this number.
+    pub(crate) fn of(token: u32) -> Option<CalloutKind> {
+        [CalloutKind::Http, CalloutKind::GrpcCall, CalloutKind::GrpcStream].get(token as usize & 3).copied()
+    }
+}
+
 impl VmState {
+    /// The number of the next callout of this kind.
+    pub(crate) fn next_token(&mut self, kind: CalloutKind) -> u32 {
+        let last = &mut self.last_tokens[kind as usize];
+        *last = last.wrapping_add(4);
+        *last
+    }
+
+    /// The root of the context on which a host call acts: it has the callouts of all its contexts.
+    pub(crate) fn root(&self) -> u32 {
+        self.context().map_or(0, |context| context.root)
+    }
+
     /// The context on which a host call acts.
     pub(crate) fn acting(&self) -> u32 {
         if self.effective != 0 && self.contexts.contains_key(&self.effective) { self.effective } else { self.current }

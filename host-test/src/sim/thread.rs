@@ -155,8 +155,7 @@ impl Sim {
             pending_done: BTreeSet::new(),
             metrics: BTreeMap::new(),
             next_metric: [0; 3],
-            next_token: 1,
-            next_grpc: 1,
+            last_tokens: [0, 1, 2],
             fuel_used: 0,
             limit: MemoryLimit::of(config.limits),
             plugins: plugins

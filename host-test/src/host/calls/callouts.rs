@@ -6,6 +6,7 @@ use crate::{
         abi::Status,
         call::Call,
         headers::HeaderMap,
+        state::CalloutKind,
         world::{Post, World},
     },
     sim::upstream::{Dispatched, Request},
@@ -13,7 +14,7 @@ use crate::{
 };
 use std::{cell::RefCell, time::Duration};
 
-/// The callout belongs to the effective context: the answer comes to that one, and not at all when that one is gone.
+/// The callout belongs to the root of the effective context: the answer comes to that one, whatever became of a stream.
 pub(crate) fn http_call(call: &mut Call<'_>) -> Answer {
     let (cluster, headers, body, trailers) =
         (call.bytes(0, 1)?, call.bytes(2, 3)?, call.bytes(4, 5)?, call.bytes(6, 7)?);
@@ -26,14 +27,14 @@ pub(crate) fn http_call(call: &mut Call<'_>) -> Answer {
         headers.replace("content-length", body.len().to_string());
     }
     let state = call.caller.data_mut();
-    let context = state.acting();
+    let context = state.root();
     let (worker, vm) = (state.worker, state.vm);
-    let next = state.next_token;
+    let token = state.next_token(CalloutKind::Http);
     let request = Request {
         worker,
         vm,
         context,
-        token: next,
+        token,
         cluster: String::from_utf8_lossy(&cluster).into_owned(),
         headers,
         body,
@@ -45,10 +46,9 @@ pub(crate) fn http_call(call: &mut Call<'_>) -> Answer {
     let sent = match dispatch(&world, request) {
         Dispatched::Sent(callout) => {
             let mut world = world.borrow_mut();
-            state.next_token = next.wrapping_add(1).max(1);
             world.posts.push(Post::Callout(callout));
-            world.note(worker, || Event::CalloutSent { callout, token: next, context, cluster, headers });
-            Ok(next)
+            world.note(worker, || Event::CalloutSent { callout, token, context, cluster, headers });
+            Ok(token)
         }
         Dispatched::Refused(status) => {
             let mut world = world.borrow_mut();
@@ -70,11 +70,8 @@ fn grpc(call: &mut Call<'_>, stream: bool) -> Answer {
         (call.bytes(8, 9)?, (milliseconds > 0).then(|| Duration::from_millis(milliseconds)), 11)
     };
     let state = call.caller.data_mut();
-    let context = state.acting();
-    let mut token = state.next_grpc;
-    if (token & 1 == 0) != stream {
-        token += 1;
-    }
+    let context = state.root();
+    let token = state.next_token(if stream { CalloutKind::GrpcStream } else { CalloutKind::GrpcCall });
     let mut headers = HeaderMap::from_bytes(&metadata);
     headers.replace(":method", "POST");
     headers.replace(":path", [b"/", name.as_slice(), b"/", method.as_slice()].concat());
@@ -100,7 +97,6 @@ fn grpc(call: &mut Call<'_>, stream: bool) -> Answer {
     let sent = match dispatch(&world, request) {
         Dispatched::Sent(callout) => {
             let mut world = world.borrow_mut();
-            state.next_grpc = token + 1;
             world.posts.push(Post::Grpc(callout));
             world.note(state.worker, || Event::CalloutSent { callout, token, context, cluster, headers });
             Ok(token)
