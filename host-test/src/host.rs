@@ -31,4 +31,4 @@ pub use vm::{CALLBACKS, Callback};
 
 pub(crate) use fault::Faults;
 pub(crate) use shared::{Metrics, Queues, SharedData};
-pub(crate) use state::{Action, MemoryLimit, PluginNames, Reply, VmState};
+pub(crate) use state::{Action, CalloutKind, Grpc, MemoryLimit, PluginNames, Reply, VmState};

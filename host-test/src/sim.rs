@@ -19,6 +19,7 @@ mod client;
 mod config;
 mod ends;
 mod event;
+mod grpc;
 mod http;
 mod stream;
 mod tcp;
@@ -422,10 +423,6 @@ impl Sim {
                 }
                 Post::TickEvery { worker, vm, context, period } => self.set_tick(worker, vm, context, period),
                 Post::Callout(id) => self.plan_callout(id),
-                Post::Grpc(id) => {
-                    self.world.borrow_mut().upstreams.mark_grpc(id);
-                    self.plan_callout(id);
-                }
             }
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod buffers;
 pub(crate) mod callouts;
 pub(crate) mod foreign;
+pub(crate) mod grpc;
 pub(crate) mod headers;
 pub(crate) mod shared;
 pub(crate) mod streams;
@@ -59,7 +60,7 @@ pub(crate) fn get_configuration(call: &mut Call<'_>) -> Answer {
 }
 
 pub(crate) fn get_status(call: &mut Call<'_>) -> Answer {
-    let (code, message) = call.caller.data().context().map_or((0, ""), |context| context.status);
+    let (code, message) = call.caller.data().context().map_or((0, "".into()), |context| context.status.clone());
     call.put(0, code)?;
     call.give(message.as_bytes(), 1, 2)
 }

@@ -1,7 +1,7 @@
 //! Contexts: what a VM's root, request or connection sees through host calls at this moment.
 
 use super::headers::HeaderMap;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// What a context stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(crate) struct Context {
     pub(crate) grpc_initial: Option<HeaderMap>,
     pub(crate) grpc_trailing: Option<HeaderMap>,
     pub(crate) grpc_message: Option<Vec<u8>>,
-    pub(crate) status: (u32, &'static str),
+    pub(crate) status: (u32, Cow<'static, str>),
     /// The configuration while the root is being configured.
     pub(crate) configuration: Option<Rc<[u8]>>,
     /// Names of properties whose span is the connection, as declared by the root.
@@ -119,7 +119,7 @@ impl Context {
             grpc_initial: None,
             grpc_trailing: None,
             grpc_message: None,
-            status: (0, ""),
+            status: (0, Cow::Borrowed("")),
             configuration: None,
             declared: BTreeMap::new(),
         }

@@ -7,6 +7,7 @@ use super::{
     restriction::Restriction,
     world::World,
 };
+use crate::sim::upstream::Request;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,6 +27,12 @@ pub(crate) enum Action {
         which: StreamType,
     },
     Reply(Box<Reply>),
+    /// A call or stream of gRPC that could not begin is over.
+    GrpcFailed {
+        root: u32,
+        token: u32,
+        why: String,
+    },
     /// A root that had asked for more time is done.
     Done {
         root: u32,
@@ -91,6 +98,8 @@ pub(crate) struct VmState {
     pub(crate) next_metric: [u32; 3],
     /// The last number of each kind of callout: the kind is in the lowest two bits.
     pub(crate) last_tokens: [u32; 3],
+    /// Calls and streams of gRPC that the VM may still name.
+    pub(crate) grpc: BTreeMap<u32, Grpc>,
     pub(crate) fuel_used: u64,
     pub(crate) limit: MemoryLimit,
     /// Names of a plugin by its number.
@@ -127,6 +136,23 @@ pub(crate) enum CalloutKind {
     Http,
     GrpcCall,
     GrpcStream,
+}
+
+/// A call or a stream of gRPC.
+#[derive(Debug)]
+pub(crate) struct Grpc {
+    /// What it is about; without a message.
+    pub(crate) request: Request,
+    /// Whether the module has said its last message.
+    pub(crate) said_all: bool,
+    /// Whether the module has closed it.
+    pub(crate) closed: bool,
+    /// Whether the upstream has.
+    pub(crate) over: bool,
+    /// Whether there was an answer.
+    pub(crate) answered: bool,
+    /// Messages of which the answer is awaited.
+    pub(crate) awaited: usize,
 }
 
 impl CalloutKind {

@@ -21,8 +21,6 @@ pub(crate) enum Post {
     TickEvery { worker: usize, vm: usize, context: u32, period: Duration },
     /// A callout is on its way.
     Callout(usize),
-    /// A gRPC callout is on its way.
-    Grpc(usize),
 }
 
 /// Everything outside the VMs that their host calls reach.

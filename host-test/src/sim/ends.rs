@@ -269,7 +269,7 @@ fn local_reply(reply: &Reply, request: &HeaderMap) -> (HeaderMap, Vec<u8>) {
 }
 
 /// The gRPC status for an HTTP status, as <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md> has it.
-fn grpc_status(status: u32) -> u32 {
+pub(super) fn grpc_status(status: u32) -> u32 {
     match status {
         400 => 13,
         401 => 16,

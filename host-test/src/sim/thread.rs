@@ -156,6 +156,7 @@ impl Sim {
             metrics: BTreeMap::new(),
             next_metric: [0; 3],
             last_tokens: [0, 1, 2],
+            grpc: BTreeMap::new(),
             fuel_used: 0,
             limit: MemoryLimit::of(config.limits),
             plugins: plugins
@@ -228,6 +229,7 @@ impl Sim {
         let vm = &mut self.threads[thread].slots[place].vm;
         vm.call(Callback::OnDelete, context, &[]);
         vm.state_mut().contexts.remove(&context);
+        vm.state_mut().grpc.retain(|_, grpc| grpc.request.context != context);
         self.threads[thread].ticks.remove(&(place, context));
         let cancelled = self.world.borrow_mut().upstreams.cancel(thread, place, Some(context));
         for callout in cancelled {
@@ -242,6 +244,7 @@ impl Sim {
             let Some(action) = slot.vm.state_mut().actions.pop_front() else { break };
             match action {
                 Action::Done { root } => self.delete_context(thread, place, root),
+                Action::GrpcFailed { root, token, why } => self.grpc_closes(thread, place, root, token, 14, why),
                 Action::Continue { context, which: StreamType::Downstream } => {
                     self.continue_reading(thread, place, context)
                 }

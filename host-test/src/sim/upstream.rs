@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
 /// What a cluster does with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// A response.
+    /// A response. For gRPC, its body is the one message of an answer that is whole, and its trailers may have another
+    /// `grpc-status` than 0.
     Response {
         /// Its status.
         status: u32,
@@ -17,6 +18,15 @@ pub enum Answer {
         body: Vec<u8>,
         /// Its trailers.
         trailers: HeaderMap,
+    },
+    /// A part of an answer to gRPC.
+    Grpc {
+        /// The initial metadata; only what comes first has any.
+        headers: HeaderMap,
+        /// The messages.
+        messages: Vec<Vec<u8>>,
+        /// The trailing metadata, with `grpc-status` if that is not 0; `None` when a stream goes on.
+        trailers: Option<HeaderMap>,
     },
     /// The connection ends before an answer: Envoy answers 503 in the upstream's place.
     Reset,
@@ -141,15 +151,46 @@ impl Rule {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Response(Message),
+    /// For gRPC.
+    Part(Part),
+    /// Envoy answers in the upstream's place.
+    Local(Local),
+    /// The end comes when the answer has begun.
     Reset,
 }
+
+/// A part of an answer to gRPC.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) headers: HeaderMap,
+    pub(crate) messages: Vec<Vec<u8>>,
+    /// `None` when a stream goes on.
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// An answer that the proxy makes itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) status: u32,
+    pub(crate) body: &'static str,
+    pub(crate) details: &'static str,
+}
+
+const TOO_LATE: Local = Local { status: 504, body: "upstream request timeout", details: "response_timeout" };
+
+const NO_ANSWER: Local = Local {
+    status: 503,
+    body: "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+    details: "upstream_reset_before_response_started{connection_termination}",
+};
+
+pub(crate) const NO_HOST: Local = Local { status: 503, body: "no healthy upstream", details: "no_healthy_upstream" };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Callout {
     pub(crate) request: Request,
     /// When it ends, and how; `None` for never.
     pub(crate) end: Option<(u64, Outcome)>,
-    pub(crate) grpc: bool,
     /// What the script calls the answer.
     pub(crate) answer: String,
 }
@@ -188,23 +229,47 @@ impl Upstreams {
         }
     }
 
-    /// The cluster whose name is in these bytes.
-    pub(crate) fn cluster_named_in(&self, bytes: &[u8]) -> Option<String> {
-        let holds = |name: &&String| bytes.windows(name.len().max(1)).any(|window| window == name.as_bytes());
-        self.clusters.keys().filter(holds).max_by_key(|name| name.len()).cloned()
+    /// The rule for a request, or the status with which Envoy refuses to send it.
+    fn rule(&mut self, request: &Request) -> Result<&mut Rule, Status> {
+        let rules = self.clusters.get_mut(&request.cluster).ok_or(Status::BadArgument)?;
+        if [":path", ":method", ":authority"].iter().any(|name| request.headers.first(name).is_none()) {
+            return Err(Status::BadArgument);
+        }
+        let path = request.path();
+        // A cluster without a rule for it has no host, for which Envoy refuses at once.
+        let fits = |rule: &&mut Rule| path.contains(&rule.path) && rule.times != Some(0);
+        let rule = rules.iter_mut().find(fits).ok_or(Status::InternalFailure)?;
+        match rule.answer {
+            Responder::Always(Answer::Refuse(status)) => Err(status),
+            _ => Ok(rule),
+        }
+    }
+
+    /// Whether a stream of gRPC can be opened.
+    pub(crate) fn takes(&mut self, request: &Request) -> Result<(), Status> {
+        self.rule(request).map(|_| ())
+    }
+
+    /// A message of a stream that has no rule: its upstream ends it.
+    pub(crate) fn ends(&mut self, request: Request, now: u64) -> usize {
+        let headers = [("content-type", "application/grpc")].into_iter().collect();
+        let end = Part { headers, messages: Vec::new(), trailers: Some(HeaderMap::default()) };
+        self.open(Callout { request, end: Some((now, Outcome::Part(end))), answer: String::new() })
+    }
+
+    fn open(&mut self, callout: Callout) -> usize {
+        let id = self.count;
+        self.count += 1;
+        self.open.insert(id, callout);
+        self.most_open = self.most_open.max(self.open.len());
+        id
     }
 
     pub(crate) fn dispatch(&mut self, request: Request, now: u64, random: &mut Random) -> Dispatched {
-        let Some(rules) = self.clusters.get_mut(&request.cluster) else {
-            return Dispatched::Refused(Status::BadArgument);
+        let rule = match self.rule(&request) {
+            Ok(rule) => rule,
+            Err(status) => return Dispatched::Refused(status),
         };
-        if [":path", ":method", ":authority"].iter().any(|name| request.headers.first(name).is_none()) {
-            return Dispatched::Refused(Status::BadArgument);
-        }
-        let path = request.path();
-        let fits = |rule: &&mut Rule| path.contains(&rule.path) && rule.times != Some(0);
-        // A cluster without a rule for it has no host, for which Envoy refuses at once.
-        let Some(rule) = rules.iter_mut().find(fits) else { return Dispatched::Refused(Status::InternalFailure) };
         rule.times = rule.times.map(|times| times - 1);
         let answer = match &rule.answer {
             Responder::Always(answer) => answer.clone(),
@@ -221,25 +286,15 @@ impl Upstreams {
         let late = timeout.filter(|timeout| *timeout <= at || answer == Answer::Never);
         let end = match (late, answer) {
             (Some(timeout), Answer::Cut) => Some((timeout, Outcome::Reset)),
-            (Some(timeout), _) => Some((timeout, Outcome::Response(by_envoy(504, "upstream request timeout")))),
+            (Some(timeout), _) => Some((timeout, Outcome::Local(TOO_LATE))),
             (None, Answer::Never) => None,
             (None, answer) => Some((at, outcome(answer, at - now))),
         };
-        let id = self.count;
-        self.count += 1;
-        self.open.insert(id, Callout { request, end, grpc: false, answer: name });
-        self.most_open = self.most_open.max(self.open.len());
-        Dispatched::Sent(id)
+        Dispatched::Sent(self.open(Callout { request, end, answer: name }))
     }
 
     pub(crate) fn get(&self, id: usize) -> Option<&Callout> {
         self.open.get(&id)
-    }
-
-    pub(crate) fn mark_grpc(&mut self, id: usize) {
-        if let Some(callout) = self.open.get_mut(&id) {
-            callout.grpc = true;
-        }
     }
 
     pub(crate) fn take(&mut self, id: usize) -> Option<Callout> {
@@ -251,33 +306,19 @@ impl Upstreams {
         (self.open.len(), self.count)
     }
 
-    /// Ends the callouts of contexts that are gone; nobody is told. Gives their numbers.
+    /// Ends the callouts of a context that is gone, or of a VM; nobody is told. Gives their numbers.
     pub(crate) fn cancel(&mut self, worker: usize, vm: usize, context: Option<u32>) -> Vec<usize> {
-        let goes = |request: &Request| {
-            request.worker == worker && request.vm == vm && context.is_none_or(|context| context == request.context)
-        };
-        let ids: Vec<usize> = self.open.iter().filter(|(_, open)| goes(&open.request)).map(|(id, _)| *id).collect();
-        for id in &ids {
-            self.open.remove(id);
-        }
-        ids
+        self.cancel_those(worker, vm, |request| context.is_none_or(|context| context == request.context))
     }
 
-    pub(crate) fn is_open(&self, worker: usize, vm: usize, token: u32) -> bool {
-        self.of_token(worker, vm, token).is_some()
+    /// The same for the callouts of this number.
+    pub(crate) fn cancel_token(&mut self, worker: usize, vm: usize, token: u32) -> Vec<usize> {
+        self.cancel_those(worker, vm, |request| request.token == token)
     }
 
-    pub(crate) fn cancel_token(&mut self, worker: usize, vm: usize, token: u32) -> bool {
-        self.of_token(worker, vm, token).and_then(|id| self.open.remove(&id)).is_some()
-    }
-
-    /// gRPC only: HTTP callouts have numbers of their own.
-    fn of_token(&self, worker: usize, vm: usize, token: u32) -> Option<usize> {
-        let is = |open: &Callout| {
-            let request = &open.request;
-            open.grpc && request.worker == worker && request.vm == vm && request.token == token
-        };
-        self.open.iter().find(|(_, open)| is(open)).map(|(id, _)| *id)
+    fn cancel_those(&mut self, worker: usize, vm: usize, goes: impl Fn(&Request) -> bool) -> Vec<usize> {
+        let goes = |request: &Request| request.worker == worker && request.vm == vm && goes(request);
+        self.open.extract_if(.., |_, open| goes(&open.request)).map(|(id, _)| id).collect()
     }
 }
 
@@ -289,21 +330,21 @@ fn outcome(answer: Answer, took: u64) -> Outcome {
             headers.replace("x-envoy-upstream-service-time", (took / 1_000_000).to_string());
             Outcome::Response(Message { headers, body, trailers })
         }
-        Answer::Reset => {
-            let why = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
-            Outcome::Response(by_envoy(503, why))
-        }
+        Answer::Grpc { headers, messages, trailers } => Outcome::Part(Part { headers, messages, trailers }),
+        Answer::Reset => Outcome::Local(NO_ANSWER),
         Answer::Cut | Answer::Never | Answer::Refuse(_) => Outcome::Reset,
     }
 }
 
-/// An answer that the proxy makes itself: without the upstream's service time.
-fn by_envoy(status: u32, body: &str) -> Message {
-    let mut headers = HeaderMap::default();
-    headers.add(":status", status.to_string());
-    headers.add("content-length", body.len().to_string());
-    headers.add("content-type", "text/plain");
-    Message { headers, body: body.into(), trailers: HeaderMap::default() }
+impl Local {
+    /// The answer as it is to HTTP: without the upstream's service time.
+    pub(crate) fn message(self) -> Message {
+        let mut headers = HeaderMap::default();
+        headers.add(":status", self.status.to_string());
+        headers.add("content-length", self.body.len().to_string());
+        headers.add("content-type", "text/plain");
+        Message { headers, body: self.body.into(), trailers: HeaderMap::default() }
+    }
 }
 
 /// How a script names an answer that is no response.

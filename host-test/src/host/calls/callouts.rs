@@ -59,80 +59,8 @@ pub(crate) fn http_call(call: &mut Call<'_>) -> Answer {
     call.put(9, sent?)
 }
 
-/// gRPC numbers are odd for calls and even for streams.
-fn grpc(call: &mut Call<'_>, stream: bool) -> Answer {
-    let (service, name, method) = (call.bytes(0, 1)?, call.bytes(2, 3)?, call.bytes(4, 5)?);
-    let metadata = call.bytes(6, 7)?;
-    let (body, timeout, place) = if stream {
-        (Vec::new(), None, 8)
-    } else {
-        let milliseconds = u64::from(call.arg(10));
-        (call.bytes(8, 9)?, (milliseconds > 0).then(|| Duration::from_millis(milliseconds)), 11)
-    };
-    let state = call.caller.data_mut();
-    let context = state.root();
-    let token = state.next_token(if stream { CalloutKind::GrpcStream } else { CalloutKind::GrpcCall });
-    let mut headers = HeaderMap::from_bytes(&metadata);
-    headers.replace(":method", "POST");
-    headers.replace(":path", [b"/", name.as_slice(), b"/", method.as_slice()].concat());
-    headers.replace("content-type", "application/grpc");
-    // The service is a `GrpcService` message, whose cluster is looked for by its bytes, or the cluster's name itself.
-    let cluster = {
-        let world = state.world.borrow();
-        world.upstreams.cluster_named_in(&service).ok_or(Status::ParseFailure)?
-    };
-    headers.replace(":authority", &cluster);
-    let request = Request {
-        worker: state.worker,
-        vm: state.vm,
-        context,
-        token,
-        cluster: cluster.clone(),
-        headers: headers.clone(),
-        body,
-        trailers: HeaderMap::default(),
-        timeout,
-    };
-    let world = state.world.clone();
-    let sent = match dispatch(&world, request) {
-        Dispatched::Sent(callout) => {
-            let mut world = world.borrow_mut();
-            world.posts.push(Post::Grpc(callout));
-            world.note(state.worker, || Event::CalloutSent { callout, token, context, cluster, headers });
-            Ok(token)
-        }
-        Dispatched::Refused(_) => Err(Status::InternalFailure),
-    };
-    call.put(place, sent?)
-}
-
-fn dispatch(world: &RefCell<World>, request: Request) -> Dispatched {
+pub(super) fn dispatch(world: &RefCell<World>, request: Request) -> Dispatched {
     let mut world = world.borrow_mut();
     let world = &mut *world;
     world.upstreams.dispatch(request, world.now, &mut world.random)
-}
-
-pub(crate) fn grpc_call(call: &mut Call<'_>) -> Answer {
-    grpc(call, false)
-}
-
-pub(crate) fn grpc_stream(call: &mut Call<'_>) -> Answer {
-    grpc(call, true)
-}
-
-pub(crate) fn grpc_send(call: &mut Call<'_>) -> Answer {
-    let token = call.arg(0);
-    call.bytes(1, 2)?;
-    if token & 1 == 1 {
-        return Err(Status::BadArgument);
-    }
-    let state = call.caller.data();
-    if state.world.borrow().upstreams.is_open(state.worker, state.vm, token) { Ok(()) } else { Err(Status::NotFound) }
-}
-
-pub(crate) fn grpc_cancel(call: &mut Call<'_>) -> Answer {
-    let token = call.arg(0);
-    let state = call.caller.data();
-    let mut world = state.world.borrow_mut();
-    if world.upstreams.cancel_token(state.worker, state.vm, token) { Ok(()) } else { Err(Status::NotFound) }
 }

@@ -76,15 +76,15 @@ fn set_filter_state(call: &mut Call<'_>, argument: &[u8]) -> Answer {
 }
 
 /// The fields of a protobuf message, the last of each number first.
-struct Fields(Vec<(u64, Field)>);
+pub(super) struct Fields(Vec<(u64, Field)>);
 
-enum Field {
+pub(super) enum Field {
     Number(u64),
     Bytes(Vec<u8>),
 }
 
 impl Fields {
-    fn bytes(&self, number: u64) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&self, number: u64) -> Option<Vec<u8>> {
         self.0.iter().rev().find_map(|(other, field)| match field {
             Field::Bytes(bytes) if *other == number => Some(bytes.clone()),
             _ => None,
@@ -99,7 +99,7 @@ impl Fields {
     }
 }
 
-fn fields(mut bytes: &[u8]) -> Option<Fields> {
+pub(super) fn fields(mut bytes: &[u8]) -> Option<Fields> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
         let key = varint(&mut bytes)?;
