@@ -2,6 +2,7 @@
 //! both. What Envoy answers is written down ([`matrix`]); where the simulation answers otherwise, that is a listed
 //! difference with a reason ([`differences`]), or a mistake.
 
+pub mod callouts;
 pub mod differences;
 pub mod in_envoy;
 pub mod in_sim;

@@ -1,8 +1,8 @@
 //! The guest in a real Envoy.
 
-mod configuration;
+pub(super) mod configuration;
 mod message;
-mod servers;
+pub(super) mod servers;
 mod streams;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 use crate::envoy::{self, Envoy, Start};
 use anyhow::{Context, Result};
 use configuration::{Guest, WITHOUT};
+use serde_json::Value;
 use servers::Servers;
 use streams::Way;
 use tempfile::TempDir;
@@ -61,6 +62,20 @@ fn numbered(line: &str, first: usize) -> String {
     }
 }
 
+/// Starts an Envoy with one worker.
+pub(super) async fn start(bootstrap: &Value, folder: TempDir) -> Result<Envoy> {
+    Envoy::start(Start {
+        envoy: envoy::find()?,
+        bootstrap: bootstrap.to_string(),
+        json: true,
+        concurrency: 1,
+        drain_seconds: 1,
+        environment: Vec::new(),
+        folder,
+    })
+    .await
+}
+
 struct Part {
     log: Vec<String>,
     outcomes: Vec<String>,
@@ -72,16 +87,7 @@ async fn run(network: bool, plan: &Plan) -> Result<Part> {
     let guest = Guest { module: &module, network, program: &plan.text };
     let listeners = folder.path().join("listeners.json");
     configuration::write_listeners(&listeners, guest, CONFIGURATION)?;
-    let envoy = Envoy::start(Start {
-        envoy: envoy::find()?,
-        bootstrap: configuration::bootstrap(&servers, &listeners).to_string(),
-        json: true,
-        concurrency: 1,
-        drain_seconds: 1,
-        environment: Vec::new(),
-        folder,
-    })
-    .await?;
+    let envoy = start(&configuration::bootstrap(&servers, &listeners), folder).await?;
     let addresses = envoy.listeners().await?;
     let address = |name: &str| addresses.get(name).copied().context("no listener");
     let way = Way { with_guest: address(NAME)?, without: address(WITHOUT)?, servers };

@@ -7,7 +7,11 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The listener without the guest.
 pub(super) const WITHOUT: &str = "without";
@@ -37,6 +41,32 @@ pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
     })
 }
 
+/// A bootstrap with a listener for each of these modules, and clusters for their callouts: with a server for HTTP, with one
+/// that never answers, with one for gRPC, and without any.
+pub(in crate::conformance) fn callout_bootstrap(
+    servers: &Servers,
+    grpc: SocketAddr,
+    modules: &[(String, PathBuf)],
+) -> Value {
+    let mut server = cluster("grpc", grpc);
+    set_protocol(&mut server, json!({"http2_protocol_options": {}}));
+    let bare = json!({"name": "bare", "type": "STATIC", "load_assignment": {"cluster_name": "bare"}});
+    let web = |name| cluster(name, servers.web.address);
+    let listener = |(name, module): &(String, PathBuf)| {
+        // Those with the same module and configuration would share a VM.
+        let guest = Guest { module, network: false, program: name };
+        listener(name, manager(vec![filter("http", guest, "")]))
+    };
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
+        "static_resources": {
+            "clusters": [web("web"), web("http"), cluster("mute", servers.silent.address), server, bare],
+            "listeners": modules.iter().map(listener).collect::<Vec<_>>(),
+        },
+    })
+}
+
 /// Writes the listeners: the one with the guest, configured so, and the one without.
 pub(super) fn write_listeners(file: &Path, guest: Guest<'_>, configuration: &str) -> Result<()> {
     let with = if guest.network {
@@ -52,12 +82,16 @@ pub(super) fn write_listeners(file: &Path, guest: Guest<'_>, configuration: &str
 }
 
 fn with_trailers(mut cluster: Value) -> Value {
-    let options = json!({"explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}});
+    set_protocol(&mut cluster, json!({"http_protocol_options": {"enable_trailers": true}}));
+    cluster
+}
+
+fn set_protocol(cluster: &mut Value, protocol: Value) {
+    let options = json!({"explicit_http_config": protocol});
     cluster["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
             typed("extensions.upstreams.http.v3.HttpProtocolOptions", options),
     });
-    cluster
 }
 
 fn listener(name: &str, filters: Vec<Value>) -> Value {

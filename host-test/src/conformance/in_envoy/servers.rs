@@ -19,26 +19,26 @@ use tokio::{
 
 /// All upstreams, on one thread: what one of them has to do is done before another does what came later.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(in crate::conformance) struct Servers {
     /// Answers each request of HTTP/1.1 with the same.
-    pub(super) web: Server,
+    pub(in crate::conformance) web: Server,
     /// Answers the first bytes of a connection, then closes it when it is told to.
-    pub(super) plain: Server,
+    pub(in crate::conformance) plain: Server,
     /// Never answers.
-    pub(super) silent: Server,
+    pub(in crate::conformance) silent: Server,
     _background: Background,
 }
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub(in crate::conformance) struct Server {
     kind: Kind,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(in crate::conformance) address: SocketAddr,
     /// The messages that came, whole or not.
-    pub(super) seen: Arc<Watched<Vec<Vec<u8>>>>,
+    pub(in crate::conformance) seen: Arc<Watched<Vec<Vec<u8>>>>,
     /// How many connections are to be closed, the first ones first: of the kind that waits for it.
-    pub(super) released: Arc<Watched<usize>>,
+    pub(in crate::conformance) released: Arc<Watched<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Servers {
     ///
     /// # Errors
     /// When they cannot listen.
-    pub(super) fn start() -> Result<Servers> {
+    pub(in crate::conformance) fn start() -> Result<Servers> {
         let (web, web_listener) = Server::bind(Kind::Web)?;
         let (plain, plain_listener) = Server::bind(Kind::Plain)?;
         let (silent, silent_listener) = Server::bind(Kind::Silent)?;
