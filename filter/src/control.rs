@@ -161,7 +161,7 @@ fn names() -> Vec<Vec<u8>> {
 
 fn send(reply: &Reply) {
     let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let replied = host::reply(reply.status, "portcullis_control", &headers, reply.body.as_bytes(), None);
+    let replied = host::reply(reply.status, "portcullis_control", &headers, &reply.body, None);
     if replied.is_err() {
         report("answer", replied);
         report("reset", host::reset_request());

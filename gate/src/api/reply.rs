@@ -11,7 +11,7 @@ pub struct Reply {
     /// Its headers.
     pub headers: Vec<(&'static str, String)>,
     /// Its body.
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Reply {
@@ -20,13 +20,13 @@ impl Reply {
         Reply {
             status,
             headers: vec![("content-type", "application/json".into()), no_store()],
-            body: writer.into_text(),
+            body: writer.into_text().into(),
         }
     }
 
     /// An answer without a body.
     pub(super) fn empty(status: u16) -> Reply {
-        Reply { status, headers: vec![no_store()], body: String::new() }
+        Reply { status, headers: vec![no_store()], body: Vec::new() }
     }
 
     /// The same with one more header.
@@ -143,7 +143,7 @@ impl From<Problem> for Reply {
             headers.push(("www-authenticate", "Bearer realm=\"portcullis\"".into()));
         }
         headers.extend(problem.allow.map(|allow| ("allow", allow)));
-        Reply { status: problem.status, headers, body: writer.into_text() }
+        Reply { status: problem.status, headers, body: writer.into_text().into() }
     }
 }
 

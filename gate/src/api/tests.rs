@@ -61,7 +61,7 @@ impl World {
 
     fn ask(&mut self, method: &str, target: &str, body: Value) -> (u16, Value) {
         let reply = self.send(WRITE, head(method, target), body.to_string().as_bytes());
-        (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
+        (reply.status, serde_json::from_slice(&reply.body).unwrap_or(Value::Null))
     }
 }
 
@@ -77,7 +77,7 @@ fn head(method: &str, target: &str) -> Head {
 }
 
 fn code(reply: &Reply) -> (u16, String) {
-    let problem: Value = serde_json::from_str(&reply.body).unwrap();
+    let problem: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(reply.headers[0], ("content-type", "application/problem+json".into()));
     assert_eq!(problem["status"], reply.status);
     (reply.status, problem["type"].as_str().unwrap().trim_start_matches("urn:portcullis:problem:").to_owned())
@@ -325,7 +325,7 @@ fn what_is_wrong_with_a_request_is_said() {
 fn an_event_with_a_key_is_taken_in_once_whoever_hands_it_in_again() {
     let mut world = World::new();
     let keyed = || Head { idempotency_key: Some(b"alert-1".to_vec()), ..head("POST", "/v1/events") };
-    let id = |reply: &Reply| serde_json::from_str::<Value>(&reply.body).unwrap()["id"].clone();
+    let id = |reply: &Reply| serde_json::from_slice::<Value>(&reply.body).unwrap()["id"].clone();
     let first = world.send(WRITE, keyed(), br#"{"type": "other"}"#);
     world.now = world.now.after(Duration::from_secs(30));
     let again = world.send(WRITE, keyed(), br#"{"type": "other"}"#);
@@ -392,6 +392,6 @@ proptest::proptest! {
         };
         let reply = World::new().send(WRITE, head, &body);
         proptest::prop_assert!((200..600).contains(&reply.status));
-        proptest::prop_assert!(reply.body.is_empty() || serde_json::from_str::<Value>(&reply.body).is_ok());
+        proptest::prop_assert!(reply.body.is_empty() || serde_json::from_slice::<Value>(&reply.body).is_ok());
     }
 }

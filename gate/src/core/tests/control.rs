@@ -76,13 +76,13 @@ fn call(fleet: &mut Fleet, worker: usize, method: &str, target: &str, body: Valu
     };
     let call: Call = match head.admit(&control, &caller) {
         Ok(call) => call,
-        Err(reply) => return (reply.status, serde_json::from_str(&reply.body).unwrap()),
+        Err(reply) => return (reply.status, serde_json::from_slice(&reply.body).unwrap()),
     };
     let mut effects = Effects::default();
     let proxy = Proxy { now: fleet.now, store: &fleet.store };
     let reply = fleet.gates[worker].serve(&call, body.to_string().as_bytes(), proxy, &mut effects);
     fleet.take(worker, effects);
-    (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
+    (reply.status, serde_json::from_slice(&reply.body).unwrap_or(Value::Null))
 }
 
 fn decide(fleet: &mut Fleet, worker: usize, to: IpAddr) -> Option<(Action, Source)> {
