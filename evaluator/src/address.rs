@@ -81,10 +81,10 @@ impl core::error::Error for AddressError {}
 
 /// The IPv4 address at the start of the text, and what follows it.
 fn leading_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
-    let (a, rest) = leading_octet(text)?;
-    let (b, rest) = leading_octet(rest.strip_prefix(b".")?)?;
-    let (c, rest) = leading_octet(rest.strip_prefix(b".")?)?;
-    let (d, rest) = leading_octet(rest.strip_prefix(b".")?)?;
+    let (a, [b'.', rest @ ..]) = leading_octet(text)? else { return None };
+    let (b, [b'.', rest @ ..]) = leading_octet(rest)? else { return None };
+    let (c, [b'.', rest @ ..]) = leading_octet(rest)? else { return None };
+    let (d, rest) = leading_octet(rest)?;
     Some((Ipv4Addr::new(a, b, c, d), rest))
 }
 

@@ -5,18 +5,36 @@ use crate::host::{self, Level};
 use crate::http::Http;
 use crate::network::Network;
 use crate::root::Root;
-use foldhash::fast::FixedState;
 use gate::{Role, Site, StreamId};
 use std::cell::RefCell;
+use std::hash::{BuildHasherDefault, Hasher};
 
 #[allow(
     clippy::disallowed_types,
     reason = "the proxy numbers its contexts one by one: nobody chooses keys that collide"
 )]
-type Map<T> = std::collections::HashMap<u32, T, FixedState>;
+type Map<T> = std::collections::HashMap<u32, T, BuildHasherDefault<Spread>>;
+
+/// The hash of a number: each request asks for four, and one multiplication spreads such numbers well enough.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // By Fibonacci: 2^64 divided by the golden ratio.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// All contexts.
-#[derive(Default)]
 pub(crate) struct Contexts {
     /// A few: one a configuration, and those that wait for the last stream of an old one.
     roots: Vec<Root>,
@@ -42,7 +60,8 @@ impl Stream {
 }
 
 thread_local! {
-    static CONTEXTS: RefCell<Contexts> = RefCell::default();
+    static CONTEXTS: RefCell<Contexts> =
+        const { RefCell::new(Contexts { roots: Vec::new(), streams: Map::with_hasher(BuildHasherDefault::new()) }) };
 }
 
 /// Gives the contexts to `use_them`. `None` if they are in use further up the stack, which no callback of the proxy causes:

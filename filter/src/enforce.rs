@@ -101,11 +101,13 @@ pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) -> R
 /// What `%RESPONSE_CODE_DETAILS%` shows, which must not contain white space.
 fn details(why: Option<&str>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    why.into_iter().fold(String::from("criminalip_denied"), |mut details, why| {
+    let mut details = String::with_capacity(why.map_or(0, str::len).saturating_add(32));
+    details.push_str("criminalip_denied");
+    if let Some(why) = why {
         details.push(':');
         details.extend(why.chars().map(plain));
-        details
-    })
+    }
+    details
 }
 
 /// Logs a host call that failed.

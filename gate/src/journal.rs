@@ -3,12 +3,11 @@
 //! Requests and connections of one client to one destination that follow each other closely are one entry. Writing takes
 //! no memory once the journal is full, and no host call.
 
-use crate::{Moment, SubjectId};
-use crate::{Remote, RootId, Site};
-use foldhash::quality::FixedState;
+use crate::{Moment, Remote, RootId, Site};
+use foldhash::fast::FixedState;
 use ipnet::IpNet;
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -96,12 +95,26 @@ impl Journal {
         self.entries.len()
     }
 
+    /// Of those who are at both ends: all of it in few steps, since each request pays for it.
+    fn hash(&self, seen: &Seen<'_>, site: u8) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for address in [seen.client, seen.remote.address].into_iter().flatten() {
+            match address {
+                IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
+                IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+            }
+        }
+        if let Some(host) = &seen.remote.host {
+            host.hash(&mut hasher);
+        }
+        hasher.write_u32(u32::from(site) << 16 | u32::from(seen.port.unwrap_or(0)));
+        hasher.finish()
+    }
+
     /// Writes a connection down.
     pub(crate) fn note(&mut self, seen: &Seen<'_>, now: Moment) -> Option<Noted> {
         let site = self.site(seen.site)?;
-        let id = |address: Option<IpAddr>| address.map(SubjectId::from);
-        let key = (id(seen.client), id(seen.remote.address), seen.remote.host.as_deref(), seen.port, site);
-        let hash = usize::try_from(self.hasher.hash_one(key) & 0xffff_ffff).unwrap_or(0);
+        let hash = usize::try_from(self.hash(seen, site) & 0xffff_ffff).unwrap_or(0);
         let mask = self.recent.len().checked_sub(1)?;
         let newest = self.recent.get_mut(hash & mask)?;
         let index = newest.checked_sub(self.gone).and_then(|index| usize::try_from(index).ok());

@@ -8,6 +8,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(u64);
 
+/// So many seconds have no number in milliseconds.
+const SECONDS: u64 = u64::MAX / 1000;
+
 impl Moment {
     /// The moment this many milliseconds after the start of 1970.
     pub const fn from_millis(millis: u64) -> Moment {
@@ -21,7 +24,12 @@ impl Moment {
 
     /// The moment `duration` later.
     pub fn after(self, duration: Duration) -> Moment {
-        Moment(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        // Without numbers of 128 bits, of which a 32-bit machine makes much ado.
+        let millis = match duration.as_secs() {
+            seconds @ 0..SECONDS => seconds.wrapping_mul(1000).wrapping_add(duration.subsec_millis().into()),
+            _ => u64::MAX,
+        };
+        Moment(self.0.saturating_add(millis))
     }
 
     /// Whether this moment is still to come, and near enough to be meant: when the clock is set back, what was to happen

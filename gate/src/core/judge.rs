@@ -24,18 +24,18 @@ impl Gate {
         now: Timestamp,
     ) -> Consulted<'s> {
         let config = &site.config;
-        let (known, judged) = match self.recall_unlisted(site, remote, connection, now) {
-            Some(recalled) => (recalled, true),
+        let decided = match self.recall_unlisted(site, remote, connection, now) {
+            Some(recalled) => Some(recalled).filter(|(_, freshness)| *freshness != Freshness::Expired),
             None => match self.look_up(site, remote, connection, now) {
-                Ok(found) => found,
+                Ok((known, true)) => known.decided(),
+                Ok((_, false)) => {
+                    let skip = if *remote == Remote::default() { Skip::NoAddress } else { Skip::NotPublic };
+                    return Consulted::Skip(self.skip(skip));
+                }
                 Err(listed) => return Consulted::Decided(self.count(config, listed)),
             },
         };
-        if !judged {
-            let skip = if *remote == Remote::default() { Skip::NoAddress } else { Skip::NotPublic };
-            return Consulted::Skip(self.skip(skip));
-        }
-        let Some((decision, freshness)) = known.decided() else { return Consulted::Unknown };
+        let Some((decision, freshness)) = decided else { return Consulted::Unknown };
         let decision = self.count(config, decision);
         if freshness == Freshness::Stale {
             self.counters.add(Counter::Cache(Found::Stale));
@@ -53,14 +53,12 @@ impl Gate {
         remote: &Remote,
         connection: &Connection<'_>,
         now: Timestamp,
-    ) -> Option<Known> {
+    ) -> Option<(Decision<'static>, Freshness)> {
         let id = remote.address.filter(|_| remote.host.is_none()).map(SubjectId::from)?;
         let remembered = self.cache.get(id).filter(|remembered| remembered.unlisted == self.edition(site.root))?;
         let decided = self.decide(&site.config, id, remembered, connection, Source::Cache, now);
-        let mut known = Known::default();
-        known.add(Some(decided).filter(|(_, freshness)| *freshness != Freshness::Expired), false);
         self.feeds.serve(now);
-        Some(known)
+        Some(decided)
     }
 
     /// Looks for a stream's other end in the lists, which is an error where one decides, and recalls what is known about it.

@@ -14,7 +14,7 @@ use crate::FeedFormat;
 use evaluator::Timestamp;
 
 /// About how many bytes one step reads: some thousand lines, well under a millisecond.
-pub(crate) const STEP: usize = 16 << 10;
+pub(crate) const STEP: usize = 12 << 10;
 
 /// A feed that is being read.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long traffic has the worker for itself between two steps.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How many entries one step packs.
-const PACK: usize = 2_048;
+const PACK: usize = 1_536;
 /// A copy with fewer entries may shrink as it likes.
 const SHRINKING_MATTERS: usize = 100;
 /// A feed that shrinks to less than one in so many is not believed at once.
