@@ -71,7 +71,8 @@ async fn alone(to: SocketAddr) -> Result<()> {
 
 #[tokio::test]
 async fn however_many_peers_are_known_the_api_and_the_page_stay_responsive_and_bounded() -> Result<()> {
-    let peers: u32 = env::var("PORTCULLIS_PEERS").map_or(Ok(3_000), |peers| peers.parse())?;
+    let wanted = env::var("PORTCULLIS_PEERS").ok();
+    let peers: u32 = wanted.as_deref().map_or(Ok(3_000), str::parse)?;
     let lab = Lab::with(json!({
         "api": {"concurrency": 64, "budget": {"per_day": 1_000_000}}, "log": "none",
         "cache": {"entries": SLOTS, "shared_slots": SLOTS},
@@ -88,7 +89,9 @@ async fn however_many_peers_are_known_the_api_and_the_page_stay_responsive_and_b
     println!("memory: {} MB", lab.envoy.resident_bytes()? / 1_000_000);
     Flood::new(to, 0..peers).send(LINES).await?;
     println!("with {peers} known peers: {} MB", lab.envoy.resident_bytes()? / 1_000_000);
-    alone(to).await?;
+    if wanted.is_some() {
+        alone(to).await?;
+    }
 
     let all = all_pages(&lab, "").await?;
     // Some had to make room in their bucket.
