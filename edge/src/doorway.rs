@@ -209,7 +209,7 @@ impl Doorway {
         let remote = Remote::from(peer.ip);
         let consulted = self.gate.consult(&site, &remote, &connection, time);
         if let Consulted::Stale(_) = consulted {
-            self.gate.refresh(&site, &remote, &connection, now);
+            self.gate.refresh(&site, &remote, &connection, Proxy { now, store: &self.memory });
             orders.due = true;
         }
         match consulted {

@@ -98,10 +98,10 @@ impl Http {
             }
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                let now = worker.refresh();
+                let proxy = worker.proxy();
                 facts.complete(&self.site, remote);
                 let connection = facts.connection(config.direction, worker.now.timestamp());
-                worker.gate.refresh(&self.site, remote, &connection, now);
+                worker.gate.refresh(&self.site, remote, &connection, proxy);
                 worker.wake(self.site.root);
                 decision
             }

@@ -77,7 +77,7 @@ impl Network {
             Consulted::Skip(_) => return Action::Continue,
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                worker.gate.refresh(&self.site, &remote, &connection, proxy.now);
+                worker.gate.refresh(&self.site, &remote, &connection, proxy);
                 worker.wake(self.site.root);
                 decision
             }

@@ -74,7 +74,7 @@ impl Resolved {
             Consulted::Stale(decision) => {
                 named.facts.complete(&site, &remote);
                 let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-                worker.gate.refresh(&site, &remote, &connection, proxy.now);
+                worker.gate.refresh(&site, &remote, &connection, proxy);
                 decision
             }
             Consulted::Unknown => {

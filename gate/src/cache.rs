@@ -41,6 +41,13 @@ impl Fact {
         now.seconds_since(self.learned())
     }
 
+    /// Whether this is better than what was known: it is newer, and no failure in the place of facts, which may still decide
+    /// when they are stale.
+    pub(crate) fn replaces(&self, known: &Fact) -> bool {
+        let is_failure = |fact: &Fact| matches!(fact, Fact::Failed { .. });
+        self.learned() > known.learned() && (!is_failure(self) || is_failure(known))
+    }
+
     /// The fact that a new assessment becomes, after what was known before.
     pub(crate) fn after(before: Option<Fact>, assessment: Assessment) -> Fact {
         let again = match before {

@@ -302,13 +302,12 @@ impl Gate {
 
     /// Takes over what another worker has learned since about a peer that this one knows, or has connections of.
     pub(super) fn catch_up(&mut self, peer: SubjectId, proxy: Proxy<'_>) {
-        let known = self.cache.get(peer).map(|known| known.fact.learned());
+        let known = self.cache.get(peer).map(|known| known.fact);
         if known.is_none() && self.connections.of(peer).next().is_none() {
             return;
         }
-        if let Some(fact) =
-            self.table.get(proxy.store, peer).filter(|fact| known.is_none_or(|known| fact.learned() > known))
-        {
+        let shared = self.table.get(proxy.store, peer);
+        if let Some(fact) = shared.filter(|fact| known.is_none_or(|known| fact.replaces(&known))) {
             self.remember(peer, fact, Source::Shared);
         }
     }

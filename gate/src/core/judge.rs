@@ -110,17 +110,25 @@ impl Gate {
     }
 
     /// Sees to it that those whose facts are stale are looked up, when there is nothing more urgent, if the connection is
-    /// worth it. `connection` is all that [`Site::needs_to_ask`].
-    pub fn refresh(&mut self, site: &Rc<Site>, remote: &Remote, connection: &Connection<'_>, now: Moment) {
+    /// worth it and no other worker has looked them up already. `connection` is all that [`Site::needs_to_ask`].
+    pub fn refresh(&mut self, site: &Rc<Site>, remote: &Remote, connection: &Connection<'_>, proxy: Proxy<'_>) {
         if !self.selects(site, remote, connection) {
             return;
         }
-        for id in self.judged(&site.config, remote, now.timestamp()).into_iter().flatten() {
-            let recalled = self.recall(&site.config, id, connection, now.timestamp());
-            if recalled.is_some_and(|(_, freshness)| freshness == Freshness::Stale) {
-                self.want(site, id, remote, Priority::Refresh, now);
+        let now = proxy.now.timestamp();
+        for id in self.judged(&site.config, remote, now).into_iter().flatten() {
+            if self.is_stale(&site.config, id, connection, now) {
+                self.catch_up(id, proxy);
+                if self.is_stale(&site.config, id, connection, now) {
+                    self.want(site, id, remote, Priority::Refresh, proxy.now);
+                }
             }
         }
+    }
+
+    fn is_stale(&self, config: &Config, id: SubjectId, connection: &Connection<'_>, now: Timestamp) -> bool {
+        let recalled = self.recall(config, id, connection, now);
+        recalled.is_some_and(|(_, freshness)| freshness == Freshness::Stale)
     }
 
     /// Takes in a stream about whose peer this worker does not know enough: asks the other workers' memory; else sees to it

@@ -19,7 +19,7 @@ impl World {
             Consulted::Skip(_) => return None,
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                self.gate.refresh(site, remote, &connection, self.now);
+                self.gate.refresh(site, remote, &connection, proxy);
                 decision
             }
             Consulted::Unknown => match self.gate.admit(site, stream, remote, &connection, proxy) {

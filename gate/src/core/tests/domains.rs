@@ -228,7 +228,8 @@ fn a_domain_is_remembered_for_all_workers_and_looked_up_anew_when_stale() {
     world.wait(12 * 3_600_000);
     assert!(matches!(world.seek(&bad), Consulted::Stale(_)));
     let site = Rc::clone(&world.site);
-    world.gate.refresh(&site, &bad, &toward(world.now), world.now);
+    let proxy = Proxy { now: world.now, store: &world.store };
+    world.gate.refresh(&site, &bad, &toward(world.now), proxy);
     assert_eq!(world.next().unwrap().subject, Subject::Domain(BAD.into()));
 }
 

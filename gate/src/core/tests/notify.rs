@@ -40,7 +40,8 @@ fn a_peer_is_told_once_as_long_as_what_is_known_about_it_counts() {
     // Stale: it is refreshed, and is no news.
     world.wait(5_400_000);
     let site = Rc::clone(&world.site);
-    world.gate.refresh(&site, &ip(TOR).into(), &connection(world.now), world.now);
+    let proxy = Proxy { now: world.now, store: &world.store };
+    world.gate.refresh(&site, &ip(TOR).into(), &connection(world.now), proxy);
     let lookup = world.next().expect("it is looked up again");
     let facts = world.assessment(Level::Critical, &[]);
     world.answer(&lookup, Ok(facts));

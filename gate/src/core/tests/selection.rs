@@ -79,7 +79,7 @@ fn run(world: &mut World, connections: &[Seen]) -> (Vec<u32>, Vec<u32>) {
         let held = match world.gate.consult(&world.site, &remote, &connection, world.now.timestamp()) {
             Consulted::Decided(_) => false,
             Consulted::Stale(_) => {
-                world.gate.refresh(&world.site, &remote, &connection, world.now);
+                world.gate.refresh(&world.site, &remote, &connection, proxy);
                 false
             }
             Consulted::Unknown => {
@@ -263,7 +263,8 @@ fn what_is_not_selected_is_decided_by_what_is_known_and_is_not_learned_anew() {
     world.wait(3 * HOUR);
     for (port, lookups) in [(80, 0), (22, 1)] {
         assert_eq!(consult(&mut world, port), "stale");
-        world.gate.refresh(&world.site, &remote, &toward(port, world.now), world.now);
+        let proxy = Proxy { now: world.now, store: &world.store };
+        world.gate.refresh(&world.site, &remote, &toward(port, world.now), proxy);
         assert_eq!(std::iter::from_fn(|| world.next()).count(), lookups, "{port}");
     }
     // Another worker's stale facts, the same.

@@ -56,12 +56,13 @@ impl Fleet {
     /// A request from this peer reaches this worker.
     pub(super) fn request(&mut self, worker: usize, peer: IpAddr) -> Option<Decision<'static>> {
         let connection = connection(self.now);
+        let proxy = Proxy { now: self.now, store: &self.store };
         let gate = &mut self.gates[worker];
         match gate.consult(&self.site, &peer.into(), &connection, self.now.timestamp()) {
             Consulted::Decided(decision) => return Some(Decision { entry: None, ..decision }),
             Consulted::Stale(decision) => {
                 let decision = Decision { entry: None, ..decision };
-                gate.refresh(&self.site, &peer.into(), &connection, self.now);
+                gate.refresh(&self.site, &peer.into(), &connection, proxy);
                 return Some(decision);
             }
             Consulted::Skip(skip) => panic!("{skip:?}"),
@@ -69,7 +70,6 @@ impl Fleet {
         }
         self.next_stream += 1;
         let stream = StreamId(self.next_stream);
-        let proxy = Proxy { now: self.now, store: &self.store };
         match gate.admit(&self.site, stream, &peer.into(), &connection, proxy) {
             Admitted::Decided(decision) => Some(decision),
             Admitted::Skip(skip) => panic!("{skip:?}"),
@@ -329,6 +329,38 @@ fn stale_facts_decide_and_are_learned_anew_once() {
     fleet.run(100, &|_| (10, Ok(known)));
     assert_eq!(fleet.calls.len(), 3);
     assert!(fleet.request(1, peer(1)).unwrap().age.unwrap() < 10, "the other worker has the new facts");
+}
+
+#[test]
+fn invariant_7_what_another_worker_has_learned_anew_is_not_asked_for_again() {
+    let mut fleet = Fleet::new(2, patient(r#", "cache": {"ttl": {"clean": "1h"}, "stale": "24h"}"#));
+    let known = clean(fleet.now);
+    fleet.request(0, peer(1));
+    fleet.run(100, &|_| (10, Ok(known)));
+    assert!(fleet.request(1, peer(1)).is_some(), "both remember it");
+    fleet.now = fleet.now.after(Duration::from_secs(2 * 3600));
+    let known = clean(fleet.now);
+    fleet.request(0, peer(1));
+    fleet.run(5_000, &|_| (10, Ok(known)));
+    assert_eq!(fleet.calls.len(), 2);
+    fleet.request(1, peer(1));
+    fleet.run(100, &|_| (10, Ok(known)));
+    assert_eq!(fleet.calls.len(), 2);
+    assert!(fleet.request(1, peer(1)).unwrap().age.unwrap() < 10);
+}
+
+#[test]
+fn a_failure_that_another_worker_met_does_not_take_the_place_of_stale_facts() {
+    let mut fleet = Fleet::new(2, patient(r#", "cache": {"ttl": {"clean": "1h"}, "stale": "24h"}"#));
+    let known = clean(fleet.now);
+    fleet.request(0, peer(1));
+    fleet.run(100, &|_| (10, Ok(known)));
+    fleet.now = fleet.now.after(Duration::from_secs(2 * 3600));
+    fleet.gates[1].table.put(&fleet.store, peer(1).into(), &Fact::Failed { at: fleet.now.timestamp(), error: LookupError::Reset });
+    for _ in 0..2 {
+        let stale = fleet.request(0, peer(1)).unwrap();
+        assert_eq!((stale.source, stale.reason), (Source::Cache, None));
+    }
 }
 
 #[test]
