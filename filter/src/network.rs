@@ -99,6 +99,10 @@ impl Network {
         };
         let refused = enforce(worker, &self.site, &remote, &decision, false).unwrap_or_else(|status| {
             report("close a connection", Err(status));
+            let decision = Decision { entry: None, ..decision };
+            let (site, remote) = (Rc::clone(&self.site), remote.clone());
+            worker.paused.insert(self.stream, ());
+            worker.unfinished.push(Release { stream: self.stream, remote, site, decision, late: false });
             true
         });
         if !refused {

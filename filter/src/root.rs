@@ -110,6 +110,7 @@ impl Root {
         let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
         self.run(|worker, proxy, effects| {
             worker.releases.extend(worker.unfinished.drain(..));
+            worker.resolved.extend(worker.undecided.drain(..));
             fetches.tend(id, worker, proxy, effects);
             if listens {
                 worker.gate.tend_listener(proxy, effects);
@@ -216,8 +217,11 @@ impl Root {
             business(worker, proxy, &mut effects);
             let batch = worker.resolved.len().min(RELEASES_AT_ONCE);
             if batch > 0 {
-                for resolved in worker.resolved.drain(..batch).collect::<Vec<_>>() {
-                    resolved.decide(worker);
+                for mut resolved in worker.resolved.drain(..batch).collect::<Vec<_>>() {
+                    if let Err(status) = resolved.decide(worker) {
+                        try_again(status);
+                        worker.undecided.push(resolved);
+                    }
                 }
                 let _ = host::act_on(self.id.0);
             }
@@ -229,7 +233,7 @@ impl Root {
             let batch = worker.releases.len().min(RELEASES_AT_ONCE);
             for release in worker.releases.drain(..batch).collect::<Vec<_>>() {
                 if let Err(status) = finish(worker, &release) {
-                    host::log(Level::Error, &format!("portcullis: cannot end a wait: {status}; trying again"));
+                    try_again(status);
                     worker.unfinished.push(release);
                 }
             }
@@ -407,6 +411,10 @@ fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Momen
         }
     };
     if is_about_another { Err(LookupError::OtherAddress) } else { Ok(assessment) }
+}
+
+fn try_again(status: host::Status) {
+    host::log(Level::Error, &format!("portcullis: cannot end a wait: {status}; trying again"));
 }
 
 /// Ends a stream's wait. A stream that is gone needs nothing any more. After an error it waits still.

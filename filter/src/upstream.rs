@@ -1,7 +1,7 @@
 //! The address behind a name: known once the proxy has connected, so that the answer waits for its verdict instead of the
 //! request. A tunnel is not open until then either.
 
-use crate::enforce::{log, refuse, report, write_tag};
+use crate::enforce::{log, refuse, write_tag};
 use crate::host::{self, Action};
 use crate::http::RequestFacts;
 use crate::remote;
@@ -54,44 +54,47 @@ impl Resolved {
     }
 
     /// Judges the address. A stream that is gone needs nothing any more.
-    pub(crate) fn decide(self, worker: &mut Worker) {
-        let Resolved { stream, site, address, mut named } = self;
-        if !host::act_on(stream.0).unwrap_or(true) {
-            return;
+    ///
+    /// # Errors
+    /// When the host does not let the answer go on or end; it still waits then.
+    pub(crate) fn decide(&mut self, worker: &mut Worker) -> Result<(), host::Status> {
+        let Resolved { stream, site, address, named } = self;
+        let (stream, address) = (*stream, *address);
+        if !host::act_on(stream.0)? {
+            return Ok(());
         }
         let config = &site.config;
         // The name was judged already.
         let remote = Remote { address: Some(address), host: None };
         let proxy = worker.proxy();
         let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-        let consulted = worker.gate.consult(&site, &remote, &connection, proxy.now.timestamp());
+        let consulted = worker.gate.consult(site, &remote, &connection, proxy.now.timestamp());
         if config.journal.entries > 0 && !matches!(consulted, Consulted::Skip(_)) {
-            named.facts.note(worker, &site, &remote, false);
+            named.facts.note(worker, site, &remote, false);
         }
         let decision = match consulted {
-            Consulted::Skip(_) => return report("resume an answer", host::resume_response()),
+            Consulted::Skip(_) => return host::resume_response(),
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                named.facts.complete(&site, &remote);
+                named.facts.complete(site, &remote);
                 let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-                worker.gate.refresh(&site, &remote, &connection, proxy);
+                worker.gate.refresh(site, &remote, &connection, proxy);
                 decision
             }
             Consulted::Unknown => {
-                named.facts.complete(&site, &remote);
+                named.facts.complete(site, &remote);
                 let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-                match worker.gate.admit(&site, stream, &remote, &connection, proxy) {
+                match worker.gate.admit(site, stream, &remote, &connection, proxy) {
                     Admitted::Held => {
-                        worker.answers.insert(stream, named.host);
-                        return;
+                        worker.answers.insert(stream, named.host.clone());
+                        return Ok(());
                     }
                     Admitted::Decided(decision) => decision,
-                    Admitted::Skip(_) => return report("resume an answer", host::resume_response()),
+                    Admitted::Skip(_) => return host::resume_response(),
                 }
             }
         };
-        let ended = enforce(worker, config, &Remote { host: named.host, ..remote }, &decision);
-        report("end the wait of an answer", ended);
+        enforce(worker, config, &Remote { host: named.host.clone(), ..remote }, &decision)
     }
 }
 

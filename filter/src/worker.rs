@@ -26,6 +26,8 @@ pub(crate) struct Worker {
     pub(crate) misplaced: Vec<RootId>,
     /// Streams whose response is held until the address of their upstream is judged.
     pub(crate) resolved: VecDeque<Resolved>,
+    /// Those of whom the proxy would not let the address be judged, to be tried again with the next tick.
+    pub(crate) undecided: Vec<Resolved>,
     /// Streams whose response is held for a lookup, and the name that they asked for.
     pub(crate) answers: Sorted<StreamId, Option<Rc<str>>>,
     /// Requests to the control listener whose bodies are still to come, and until when they may.
@@ -107,6 +109,7 @@ thread_local! {
         paused: Sorted::default(),
         misplaced: Vec::new(),
         resolved: VecDeque::new(),
+        undecided: Vec::new(),
         answers: Sorted::default(),
         bodies: Sorted::default(),
         releases: VecDeque::new(),
