@@ -290,6 +290,16 @@ impl Sim {
         self.streams.get(&stream.0).map(|stream| stream.input.source())
     }
 
+    /// The address to which a stream's client connected, with its port. `None` when the stream was taken.
+    pub fn destination(&self, stream: StreamId) -> Option<&str> {
+        self.streams.get(&stream.0).map(|stream| stream.input.destination())
+    }
+
+    /// A property that a stream was given, by its path with dots. `None` when it was not, or the stream was taken.
+    pub fn given(&self, stream: StreamId, path: &str) -> Option<&[u8]> {
+        self.streams.get(&stream.0)?.input.properties().get(path).map(Vec::as_slice)
+    }
+
     /// Takes a stream that is over out of the simulation; `None` when it is not over.
     pub fn take_outcome(&mut self, stream: StreamId) -> Option<Outcome> {
         self.streams.get(&stream.0)?.outcome.end?;

@@ -36,6 +36,8 @@ pub struct World {
 #[derive(Clone, Copy, Debug)]
 struct Promises {
     trouble: Trouble,
+    tcp: bool,
+    judged: Judged,
     /// Denials are carried out.
     enforces: bool,
     /// Streams without facts may be denied.
@@ -55,6 +57,20 @@ struct Promises {
     /// How many values the workers share at most.
     keys: usize,
     workers: usize,
+}
+
+/// The property in which the filter finds the address behind a name.
+const UPSTREAM: &str = "upstream.address";
+
+/// Whose address a world's filter judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    /// The client's.
+    Source,
+    /// That to which the client connected.
+    Destination,
+    /// The one behind the name for which the client asked: a request goes there before it is judged, and the answer waits.
+    Behind,
 }
 
 /// What goes wrong besides the API.

@@ -5,7 +5,11 @@ use super::{
     config::PluginKind,
 };
 use crate::host::{HeaderMap, Reply, context};
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
 /// What the simulation keeps of a stream.
 #[derive(Debug)]
@@ -46,6 +50,20 @@ impl Input {
         match self {
             Input::Http(request) => &request.source,
             Input::Tcp(connection) => &connection.source,
+        }
+    }
+
+    pub(crate) fn destination(&self) -> &str {
+        match self {
+            Input::Http(request) => &request.destination,
+            Input::Tcp(connection) => &connection.destination,
+        }
+    }
+
+    pub(crate) fn properties(&self) -> &BTreeMap<String, Vec<u8>> {
+        match self {
+            Input::Http(request) => &request.properties,
+            Input::Tcp(connection) => &connection.properties,
         }
     }
 }

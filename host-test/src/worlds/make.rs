@@ -1,6 +1,6 @@
 //! From a seed to a world.
 
-use super::{PEERS, Promises, Trouble, World, peer};
+use super::{Judged, PEERS, Promises, Trouble, UPSTREAM, World, peer};
 use crate::{
     host::{Effect, Fault, Random, table::TABLE},
     scenario::{Answer, Expect, OneOrMany, Plugin, Scenario, Span, Step},
@@ -23,6 +23,7 @@ const LONG: Duration = Duration::from_secs(100);
 /// The configuration of a world's filter, and what changes when it is updated.
 struct Filter {
     tcp: bool,
+    judged: Judged,
     enforces: bool,
     lanes: usize,
     budget: Option<usize>,
@@ -46,6 +47,11 @@ pub(super) fn world(seed: u64) -> World {
         _ => Trouble { crashes: true, clock: true, faults: true },
     };
     let mut filter = Filter::random(&mut random);
+    filter.judged = match seed / 8 % 4 {
+        0 | 1 => Judged::Source,
+        2 if !filter.tcp => Judged::Behind,
+        _ => Judged::Destination,
+    };
     let workers = 1 + random.below(4) as usize;
     let plugin = Plugin {
         configuration: filter.document().to_string(),
@@ -56,6 +62,8 @@ pub(super) fn world(seed: u64) -> World {
     let well = Answer { after: span(&mut random, 200), ..well() };
     let mut promises = Promises {
         trouble,
+        tcp: filter.tcp,
+        judged: filter.judged,
         enforces: filter.enforces,
         denies_unknown: false,
         hold: Duration::ZERO,
@@ -107,7 +115,7 @@ fn step(random: &mut Random, filter: &mut Filter, trouble: Trouble, workers: usi
             Step { crash: Some(1 + random.below(workers as u64) as usize), ..Step::default() }
         }
         12 | 13 if trouble.clock => Step { clock: Some(jump(random)), ..Step::default() },
-        14..=16 if trouble.faults => Step { fault: Some(fault(random, trouble)), ..Step::default() },
+        14..=16 if trouble.faults => Step { fault: Some(fault(random, trouble, filter.tcp)), ..Step::default() },
         17 if trouble.faults => Step { forget_faults: Some(true), ..Step::default() },
         _ => traffic(random, filter, workers, place),
     }
@@ -116,7 +124,7 @@ fn step(random: &mut Random, filter: &mut Filter, trouble: Trouble, workers: usi
 fn traffic(random: &mut Random, filter: &Filter, workers: usize, place: usize) -> Step {
     let (address, _) = random.pick(PEERS);
     let port = 1024 + random.below(60_000);
-    let from = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
+    let peer = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
     let forged = (!filter.tcp && random.once_in(4))
         .then(|| ("x-criminalip".to_owned(), OneOrMany::Many(vec![FORGED.to_owned(); 1 + random.below(2) as usize])));
     let soon = random.once_in(6);
@@ -128,7 +136,9 @@ fn traffic(random: &mut Random, filter: &Filter, workers: usize, place: usize) -
             .then(|| format!("{} /{}", random.pick(&["GET", "GET", "POST", "HEAD"]), random.below(9))),
         connect: filter.tcp.then(|| vec!["hello".to_owned(); random.below(3) as usize]),
         reads_at_once: (filter.tcp && random.once_in(2)).then_some(true),
-        from: Some(from),
+        from: (filter.judged == Judged::Source).then(|| peer.clone()),
+        to: (filter.judged == Judged::Destination).then(|| peer.clone()),
+        properties: (filter.judged == Judged::Behind).then(|| (UPSTREAM.to_owned(), peer)).into_iter().collect(),
         worker: Some(1 + random.below(workers as u64) as usize),
         headers: forged.into_iter().collect(),
         body: (0..body).map(|_| "x".repeat(random.below(2_000) as usize)).collect(),
@@ -203,12 +213,19 @@ fn jump(random: &mut Random) -> i64 {
     if random.once_in(2) { seconds } else { -seconds }
 }
 
-fn fault(random: &mut Random, trouble: Trouble) -> Fault {
-    let calls: Vec<_> = TABLE.iter().filter(|function| function.name.starts_with("proxy_")).collect();
+fn fault(random: &mut Random, trouble: Trouble, tcp: bool) -> Fault {
+    // A reset is the last way to end a request: a host that refuses it leaves none.
+    let may_fail = |name: &str| name.starts_with("proxy_") && (tcp || name != "proxy_close_stream");
+    let calls: Vec<_> = TABLE.iter().filter(|function| may_fail(function.name)).collect();
     let (call, effect) = match random.below(12) {
         0 => ("allocate", Effect::Null),
         1 if trouble.crashes => (random.pick(&calls).name, Effect::Trap),
         _ => (random.pick(&calls).name, Effect::Status(*random.pick(&[1, 2, 6, 7, 8, 10, 12]))),
+    };
+    // By this, a host says that the stream is gone.
+    let effect = match (call, effect) {
+        ("proxy_set_effective_context", Effect::Status(2)) => Effect::Status(10),
+        (_, effect) => effect,
     };
     Fault { call: call.to_owned(), nth: 1 + random.below(20), times: 1 + random.below(3), worker: None, effect }
 }
@@ -222,6 +239,7 @@ impl Filter {
         let seconds = |random: &mut Random, among: &[u64]| Duration::from_secs(*random.pick(among));
         let mut filter = Filter {
             tcp: random.once_in(4),
+            judged: Judged::Source,
             enforces: !random.once_in(8),
             lanes: *random.pick(&[1, 1, 2, 5]),
             budget: random.once_in(3).then(|| 1 + random.below(12) as usize),
@@ -269,6 +287,14 @@ impl Filter {
             "scope": {"treat_as_public": ["192.0.2.0/24", "198.51.100.0/24"]},
             "lists": {"allow": [{"cidr": peer::ALLOWED}], "deny": [{"cidr": peer::LISTED}]},
         });
+        if self.judged != Judged::Source {
+            document["direction"] = json!("egress");
+            document["policy"]["profile"] = json!("ingress");
+            document["select"] = json!({"domains": false});
+        }
+        if self.judged == Judged::Behind {
+            document["destination"] = json!("name");
+        }
         if let Some(budget) = self.budget {
             document["api"]["budget"] = json!({"per_day": budget, "per_hour": budget});
         }

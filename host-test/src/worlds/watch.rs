@@ -2,10 +2,10 @@
 
 mod verdict;
 
-use super::{Kind, Promises, peer};
+use super::{Judged, Kind, Promises, UPSTREAM, peer};
 use crate::{
     host::HeaderMap,
-    sim::{Outcome, Sim},
+    sim::{Outcome, Sim, StreamId},
     trace::{Entry, Event},
 };
 use std::{
@@ -35,6 +35,8 @@ impl fmt::Display for Mistake {
 /// A tick, and what is between it and a decision.
 const SLACK: u64 = 1_200 * MILLISECOND;
 const MILLISECOND: u64 = 1_000_000;
+/// The longest until a root has its turn.
+const TURN: u64 = 50 * MILLISECOND;
 /// The longest that a stream is held, whatever becomes of the clock.
 const LONGEST_HOLD: u64 = 60_000 * MILLISECOND;
 /// The most steps of the simulation in so much time when nobody waits, for each worker: ticks, clients that come and go.
@@ -71,6 +73,8 @@ pub(super) struct Watch {
     streams: BTreeMap<usize, Stream>,
     /// The streams that are stopped.
     paused: BTreeSet<usize>,
+    /// How many streams of a peer passed or were refused, and how many decisions about it were logged.
+    judgements: BTreeMap<IpAddr, (usize, usize)>,
     /// When the last report about a peer reached the filter.
     learned: BTreeMap<IpAddr, u64>,
     callouts: BTreeMap<usize, Callout>,
@@ -95,6 +99,7 @@ impl Watch {
             read: 0,
             streams: BTreeMap::new(),
             paused: BTreeSet::new(),
+            judgements: BTreeMap::new(),
             learned: BTreeMap::new(),
             callouts: BTreeMap::new(),
             spent: BTreeMap::new(),
@@ -156,13 +161,19 @@ impl Watch {
                 self.go_on(*stream);
             }
             Event::Closed { stream, .. } => {
-                self.denied(entry.at, *stream, None);
+                // A request is only reset when the host refuses what else there is.
+                if self.promises.tcp || !self.promises.trouble.faults {
+                    self.denied(entry.at, *stream, None);
+                }
                 self.go_on(*stream);
             }
             Event::Forwarded { stream, headers } => self.passed(entry.at, *stream, headers.as_ref()),
             Event::StreamEnded { stream } => {
                 self.ended += 1;
                 self.go_on(*stream);
+                if self.promises.judged == Judged::Behind {
+                    self.answered(sim, entry.at, *stream);
+                }
                 if let Some(stream) = self.streams.get_mut(stream)
                     && std::mem::replace(&mut stream.ended, true)
                 {
@@ -197,8 +208,13 @@ impl Watch {
     }
 
     fn start(&mut self, sim: &Sim, entry: &Entry, number: usize) {
-        let source = sim.open_streams().find(|open| open.number() == number).and_then(|open| sim.peer(open));
-        let Some(peer) = source.and_then(|source| source.parse::<SocketAddr>().ok()).map(|source| source.ip()) else {
+        let open = StreamId(number);
+        let judged = match self.promises.judged {
+            Judged::Source => sim.peer(open),
+            Judged::Destination => sim.destination(open),
+            Judged::Behind => sim.given(open, UPSTREAM).and_then(|address| str::from_utf8(address).ok()),
+        };
+        let Some(peer) = judged.and_then(|judged| judged.parse::<SocketAddr>().ok()).map(|judged| judged.ip()) else {
             return;
         };
         let kind = peer::kind(peer).unwrap_or(Kind::Clean);
@@ -261,8 +277,12 @@ impl Watch {
         let mut forgotten = Vec::new();
         for number in &self.paused {
             let Some(stream) = self.streams.get(number).filter(|stream| !stream.lost) else { continue };
-            *waiting.entry(stream.worker).or_default() += 1;
-            let since = stream.paused.unwrap_or(now).max(if self.calm() { 0 } else { self.disturbed });
+            let paused = stream.paused.unwrap_or(now);
+            // Any answer from behind a name waits for the root's next turn.
+            if self.promises.judged != Judged::Behind || now - paused > TURN {
+                *waiting.entry(stream.worker).or_default() += 1;
+            }
+            let since = paused.max(if self.calm() { 0 } else { self.disturbed });
             if now - since > longest {
                 forgotten.push((*number, stream.peer, now - since));
             }

@@ -139,6 +139,20 @@ pub(super) const BUGS: &[Bug] = &[
         right: "Some(heir) => self.change(peer, |wanted| wanted.site = heir),",
         wrong: "Some(_) => drop(self.remove(peer)),",
     },
+    Bug {
+        name: "an address behind a name is not judged",
+        file: "filter/src/http.rs",
+        right: "(is_named && remote.address.is_none())",
+        wrong: "(is_named && remote.address.is_some())",
+    },
+    Bug {
+        name: "an answer from behind a name does not wait for the lookup",
+        file: "filter/src/upstream.rs",
+        right: "worker.answers.insert(stream, named.host.clone());
+                        return Ok(());",
+        wrong: "worker.answers.insert(stream, named.host.clone());
+                        return host::resume_response();",
+    },
 ];
 
 #[cfg(test)]

@@ -356,7 +356,11 @@ fn a_failure_that_another_worker_met_does_not_take_the_place_of_stale_facts() {
     fleet.request(0, peer(1));
     fleet.run(100, &|_| (10, Ok(known)));
     fleet.now = fleet.now.after(Duration::from_secs(2 * 3600));
-    fleet.gates[1].table.put(&fleet.store, peer(1).into(), &Fact::Failed { at: fleet.now.timestamp(), error: LookupError::Reset });
+    fleet.gates[1].table.put(
+        &fleet.store,
+        peer(1).into(),
+        &Fact::Failed { at: fleet.now.timestamp(), error: LookupError::Reset },
+    );
     for _ in 0..2 {
         let stale = fleet.request(0, peer(1)).unwrap();
         assert_eq!((stale.source, stale.reason), (Source::Cache, None));

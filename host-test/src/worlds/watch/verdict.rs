@@ -3,7 +3,8 @@
 use super::{MILLISECOND, SLACK, Watch, nanos};
 use crate::{
     host::HeaderMap,
-    worlds::{Kind, make::FORGED},
+    sim::{Sim, StreamId},
+    worlds::{Judged, Kind, make::FORGED},
 };
 use std::net::IpAddr;
 
@@ -12,6 +13,7 @@ impl Watch {
     pub(super) fn denied(&mut self, at: u64, number: usize, why: Option<&str>) {
         let Some(stream) = self.streams.get(&number) else { return };
         let (peer, kind) = (stream.peer, stream.kind);
+        self.judged(at, peer, kind);
         let told = format!("{peer}, for {}", why.unwrap_or("whatever reason"));
         match kind {
             Kind::Private => return self.mistake("denied-private", at, told),
@@ -33,16 +35,48 @@ impl Watch {
         }
     }
 
-    /// A stream passed all filters.
-    pub(super) fn passed(&mut self, at: u64, number: usize, headers: Option<&HeaderMap>) {
-        let Some(stream) = self.streams.get(&number).filter(|stream| !stream.lost) else { return };
+    /// A stream may pass. Returns whether that is right.
+    fn let_pass(&mut self, at: u64, number: usize) -> bool {
+        let Some(stream) = self.streams.get(&number).filter(|stream| !stream.lost) else { return false };
         let (peer, kind, started) = (stream.peer, stream.kind, stream.started);
+        self.judged(at, peer, kind);
         if kind == Kind::Listed && self.promises.enforces && !self.promises.trouble.faults {
-            return self.mistake("passed-listed", at, format!("{peer} is on the deny list"));
+            self.mistake("passed-listed", at, format!("{peer} is on the deny list"));
+            return false;
         }
         if kind == Kind::Denied && self.promises.enforces && self.calm() && self.knows(peer, started) {
-            return self.mistake("passed-denied", at, format!("{peer} is known to be bad"));
+            self.mistake("passed-denied", at, format!("{peer} is known to be bad"));
+            return false;
         }
+        true
+    }
+
+    /// A stream passes or is refused: there is a decision in the log, unless it is none of the filter's business.
+    fn judged(&mut self, at: u64, peer: IpAddr, kind: Kind) {
+        let (ended, logged) = self.judgements.entry(peer).or_default();
+        *ended += 1;
+        if *ended > *logged && kind != Kind::Private && self.promises.trouble.none() {
+            let what = format!("{ended} streams of {peer}, and {logged} decisions");
+            self.mistake("unjudged", at, what);
+        }
+    }
+
+    /// A stream is over of which only the answer had to wait for a verdict.
+    pub(super) fn answered(&mut self, sim: &Sim, at: u64, number: usize) {
+        let outcome = sim.outcome(StreamId(number));
+        if outcome.status.is_some() && outcome.details == "via_upstream" {
+            self.let_pass(at, number);
+        }
+    }
+
+    /// A stream passed all filters.
+    pub(super) fn passed(&mut self, at: u64, number: usize, headers: Option<&HeaderMap>) {
+        let behind = self.promises.judged == Judged::Behind;
+        if !behind && !self.let_pass(at, number) {
+            return;
+        }
+        let Some(stream) = self.streams.get(&number).filter(|stream| !stream.lost) else { return };
+        let (peer, kind) = (stream.peer, stream.kind);
         let Some(headers) = headers else { return };
         let tags: Vec<String> = headers
             .iter()
@@ -57,6 +91,9 @@ impl Watch {
             return;
         }
         match (kind, tags.as_slice()) {
+            // The name was judged by nobody, and the address not yet.
+            (_, []) if behind => {}
+            (_, _) if behind => self.mistake("strange-tag", at, format!("before {peer} was judged: {tags:?}")),
             (Kind::Private, []) => {}
             (Kind::Private, _) => self.mistake("tagged-private", at, format!("{peer}: {tags:?}")),
             (_, [tag]) => self.tagged(at, number, tag),
@@ -118,6 +155,10 @@ impl Watch {
 
     /// A worker logged a decision: where it was that too many wait, they do.
     pub(super) fn logged(&mut self, at: u64, worker: usize, line: &str) {
+        let decided = line.strip_prefix(r#"{"event":"decision","peer":""#).and_then(|rest| rest.split_once('"'));
+        if let Some(Ok(peer)) = decided.map(|(peer, _)| peer.parse()) {
+            self.judgements.entry(peer).or_default().1 += 1;
+        }
         if !self.calm() || !line.contains(r#""reason":"held_full""#) {
             return;
         }
