@@ -4,6 +4,7 @@
 
 pub mod callouts;
 pub mod differences;
+pub mod early;
 pub mod in_envoy;
 pub mod in_sim;
 pub mod matrix;

@@ -125,36 +125,6 @@ fn starting(import: &str, ty: &str, arguments: &str, callback: &str) -> Result<(
     Sim::start(Config::of(module, "abc")).map(|_| ()).map_err(|error| error.to_string())
 }
 
-#[test]
-fn before_the_first_callback_and_in_the_allocator_only_some_host_calls_are_allowed() {
-    let at_start = r#"(func (export "_initialize") (call $try))
-        (func (export "malloc") (param i32) (result i32) i32.const 4096)"#;
-    let in_allocator = r#"(func (export "malloc") (param i32) (result i32) (call $try) i32.const 4096)
-        (func (export "proxy_on_configure") (param i32 i32) (result i32)
-            (drop (call $bytes (i32.const 7) (i32.const 0) (i32.const 9) (i32.const 8) (i32.const 12))) i32.const 1)"#;
-    let wasi = |name: &str| format!(r#""wasi_snapshot_preview1" "{name}""#);
-    for (import, parameters, at_first, later) in [
-        (r#""env" "proxy_log""#.to_owned(), 3, true, true),
-        (r#""env" "proxy_get_log_level""#.to_owned(), 1, false, false),
-        (r#""env" "pthread_equal""#.to_owned(), 2, false, false),
-        (wasi("random_get"), 2, true, false),
-        (wasi("fd_sync"), 1, true, false),
-        (wasi("poll_oneoff"), 4, true, true),
-        (wasi("sched_yield"), 0, false, false),
-        (wasi("fd_close"), 1, false, false),
-    ] {
-        let (ty, arguments) =
-            (format!("(param {}) (result i32)", "i32 ".repeat(parameters)), "(i32.const 0)".repeat(parameters));
-        for (callback, allowed) in [(at_start, at_first), (in_allocator, later)] {
-            let started = starting(&import, &ty, &arguments, callback);
-            match started {
-                Ok(()) => assert!(allowed, "{import} in {callback}"),
-                Err(error) => assert!(!allowed && error.contains("restricted_callback"), "{import}: {error}"),
-            }
-        }
-    }
-}
-
 /// The runtime of Go, for one, does not start otherwise.
 #[test]
 fn the_clock_that_only_goes_forward_is_past_zero_from_the_start() {

@@ -6,7 +6,7 @@ pub(super) mod servers;
 mod streams;
 
 use super::{
-    CONFIGURATION, NAME,
+    CONFIGURATION, NAME, early,
     matrix::{Answers, Cell, collect},
     plan::Plan,
 };
@@ -31,7 +31,7 @@ const TRAP: &str = "called after its end";
 ///
 /// Streams by which Envoy is known to end are left out: each takes a start of Envoy.
 pub async fn answers(known: &Answers) -> Result<Answers> {
-    let mut answers = Answers::new();
+    let mut answers = early().await?;
     for (network, all) in [(false, Plan::requests()), (true, Plan::connections())] {
         let all = all.without(|subject, phase, call| {
             let cell = Cell { call: call.to_owned(), subject: subject.to_owned(), phase: phase.to_owned() };
@@ -52,6 +52,23 @@ pub async fn answers(known: &Answers) -> Result<Answers> {
         answers.extend(collect(&all, &log, &outcomes));
     }
     Ok(answers)
+}
+
+/// What Envoy answers before the first callback: it loads the listeners of the modules that it would run.
+async fn early() -> Result<Answers> {
+    let (folder, servers) = (TempDir::new()?, Servers::start()?);
+    let mut modules = Vec::new();
+    for (number, probe) in early::probes().iter().enumerate() {
+        let path = folder.path().join(format!("{number}.wasm"));
+        std::fs::write(&path, wat::parse_str(&probe.module)?)?;
+        modules.push((number.to_string(), path));
+    }
+    let listeners = folder.path().join("listeners.json");
+    configuration::write_modules(&listeners, &modules)?;
+    let envoy = start(&configuration::bootstrap(&servers, &listeners), folder).await?;
+    envoy.wait_for_log("Error adding/updating listener(s)").await?;
+    let loaded = envoy.listeners().await?;
+    Ok(early::answers(|number, _| loaded.contains_key(&number.to_string())))
 }
 
 /// The line with the number that its stream has in the whole plan.

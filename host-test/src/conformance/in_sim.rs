@@ -1,6 +1,7 @@
 //! The guest in the simulated proxy.
 
 use super::{
+    early,
     matrix::{Answers, collect},
     plan::Plan,
     shown,
@@ -18,7 +19,8 @@ use std::time::Duration;
 /// # Errors
 /// When the guest does not start.
 pub fn answers(guest: &Module) -> Result<Answers> {
-    let mut answers = requests(guest)?;
+    let mut answers = early::in_sim();
+    answers.extend(requests(guest)?);
     answers.extend(connections(guest)?);
     Ok(answers)
 }

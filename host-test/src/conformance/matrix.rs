@@ -1,12 +1,15 @@
 //! The answers: call by phase, as a document that people and tests read.
 
-use super::plan::{ACTS, CONNECTION, Call, LOOKS, Plan, REPLY, REQUEST, ROOT};
+use super::{
+    early,
+    plan::{ACTS, CONNECTION, Call, LOOKS, Plan, REPLY, REQUEST, ROOT},
+};
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fmt::Write};
 
 /// What a context stands for, and the phases that it has.
-const SUBJECTS: [(&str, &[&str]); 4] =
-    [("root", ROOT), ("request", REQUEST), ("reply", REPLY), ("connection", CONNECTION)];
+const SUBJECTS: [(&str, &[&str]); 5] =
+    [("vm", early::PHASES), ("root", ROOT), ("request", REQUEST), ("reply", REPLY), ("connection", CONNECTION)];
 
 /// An answer of a call in a phase of a subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,12 +66,12 @@ pub fn collect(plan: &Plan, log: &[String], outcomes: &[String]) -> Answers {
 /// The document.
 pub fn document(answers: &Answers) -> String {
     let mut text = String::from(HEAD);
-    for call in LOOKS.iter().chain(ACTS) {
+    for call in LOOKS.iter().chain(ACTS).map(|call| (*call).to_owned()).chain(early::calls()) {
         let _ = write!(text, "\n`{call}`\n\n");
         let mut groups: Vec<(&str, Vec<&Cell>)> = Vec::new();
         for (subject, phases) in SUBJECTS {
             for phase in phases {
-                let cell = Cell { call: (*call).to_owned(), subject: subject.to_owned(), phase: (*phase).to_owned() };
+                let cell = Cell { call: call.clone(), subject: subject.to_owned(), phase: (*phase).to_owned() };
                 let Some((cell, answer)) = answers.get_key_value(&cell) else { continue };
                 match groups.iter_mut().find(|(other, _)| other == answer) {
                     Some((_, cells)) => cells.push(cell),
@@ -92,6 +95,9 @@ one. `UPDATE=1 cargo test -p host-test --test e2e_conformance` writes this anew.
 An answer is the status, then what was given. `@` is a number that is shown and `_` one that is not; `*` are bytes that are shown
 and `?` bytes of which is shown whether there are any. What comes of a stream is shown where the call changed it: what its
 client got, and what its upstream got. A `reply` is a request that the guest answered itself when it had seen the headers.
+
+The rows at the end are about calls before the first callback (`start`) and while the module makes room for the host
+(`allocator`), by a module of its own for each.
 ";
 
 /// Phases by subject: `root: tick, done; request: all`.

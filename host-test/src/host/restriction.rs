@@ -25,8 +25,8 @@ impl Restriction {
                 (of_wasi && !NOT_AT_START.contains(&name))
                     || matches!(name, "proxy_log" | "emscripten_notify_memory_growth")
             }
-            // Envoy does not look when it is about waiting.
-            Restriction::Allocator => matches!(name, "proxy_log" | "poll_oneoff"),
+            // Envoy does not look when it is about waiting, the time or output.
+            Restriction::Allocator => matches!(name, "proxy_log" | "poll_oneoff" | "clock_time_get" | "fd_write"),
         }
     }
 }

@@ -52,17 +52,12 @@ pub(in crate::conformance) fn callout_bootstrap(
     set_protocol(&mut server, json!({"http2_protocol_options": {}}));
     let bare = json!({"name": "bare", "type": "STATIC", "load_assignment": {"cluster_name": "bare"}});
     let web = |name| cluster(name, servers.web.address);
-    let listener = |(name, module): &(String, PathBuf)| {
-        // Those with the same module and configuration would share a VM.
-        let guest = Guest { module, network: false, program: name };
-        listener(name, manager(vec![filter("http", guest, "")]))
-    };
     json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
         "static_resources": {
             "clusters": [web("web"), web("http"), cluster("mute", servers.silent.address), server, bare],
-            "listeners": modules.iter().map(listener).collect::<Vec<_>>(),
+            "listeners": listeners_of(modules),
         },
     })
 }
@@ -74,7 +69,25 @@ pub(super) fn write_listeners(file: &Path, guest: Guest<'_>, configuration: &str
     } else {
         manager(vec![filter("http", guest, configuration)])
     };
-    let listeners = listeners_file(vec![listener(NAME, with), listener(WITHOUT, manager(Vec::new()))]);
+    write(file, vec![listener(NAME, with), listener(WITHOUT, manager(Vec::new()))])
+}
+
+/// Writes a listener for each of these modules.
+pub(super) fn write_modules(file: &Path, modules: &[(String, PathBuf)]) -> Result<()> {
+    write(file, listeners_of(modules))
+}
+
+fn listeners_of(modules: &[(String, PathBuf)]) -> Vec<Value> {
+    let listener = |(name, module): &(String, PathBuf)| {
+        // Those with the same module and configuration would share a VM.
+        let guest = Guest { module, network: false, program: name };
+        listener(name, manager(vec![filter("http", guest, "")]))
+    };
+    modules.iter().map(listener).collect()
+}
+
+fn write(file: &Path, listeners: Vec<Value>) -> Result<()> {
+    let listeners = listeners_file(listeners);
     // Envoy notices a file that is moved there.
     let beside = file.with_extension("new.json");
     fs::write(&beside, listeners.to_string())?;
