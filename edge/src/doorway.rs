@@ -208,10 +208,14 @@ impl Doorway {
         let (connection, time) = (request.connection(peer.ip, now.timestamp()), now.timestamp());
         let remote = Remote::from(peer.ip);
         let consulted = self.gate.consult(&site, &remote, &connection, time);
-        if let Consulted::Stale(_) = consulted {
-            self.gate.refresh(&site, &remote, &connection, Proxy { now, store: &self.memory });
-            orders.due = true;
-        }
+        let consulted = match consulted {
+            Consulted::Stale(decision) => {
+                orders.due = true;
+                let proxy = Proxy { now, store: &self.memory };
+                Consulted::Decided(self.gate.refresh(&site, &remote, &connection, decision, proxy))
+            }
+            consulted => consulted,
+        };
         match consulted {
             Consulted::Skip(_) => orders.decided.push(Decided::skipped(stream)),
             Consulted::Decided(decision) | Consulted::Stale(decision) => {

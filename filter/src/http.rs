@@ -101,9 +101,8 @@ impl Http {
                 let proxy = worker.proxy();
                 facts.complete(&self.site, remote);
                 let connection = facts.connection(config.direction, worker.now.timestamp());
-                worker.gate.refresh(&self.site, remote, &connection, proxy);
                 worker.wake(self.site.root);
-                decision
+                worker.gate.refresh(&self.site, remote, &connection, decision, proxy)
             }
             Consulted::Unknown => {
                 let proxy = worker.proxy();

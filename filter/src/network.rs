@@ -77,9 +77,8 @@ impl Network {
             Consulted::Skip(_) => return Action::Continue,
             Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
-                worker.gate.refresh(&self.site, &remote, &connection, proxy);
                 worker.wake(self.site.root);
-                decision
+                worker.gate.refresh(&self.site, &remote, &connection, decision, proxy)
             }
             Consulted::Unknown => {
                 let admitted = worker.gate.admit(&self.site, self.stream, &remote, &connection, proxy);

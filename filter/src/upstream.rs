@@ -78,8 +78,7 @@ impl Resolved {
             Consulted::Stale(decision) => {
                 named.facts.complete(site, &remote);
                 let connection = named.facts.connection(config.direction, proxy.now.timestamp());
-                worker.gate.refresh(site, &remote, &connection, proxy);
-                decision
+                worker.gate.refresh(site, &remote, &connection, decision, proxy)
             }
             Consulted::Unknown => {
                 named.facts.complete(site, &remote);

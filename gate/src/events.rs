@@ -66,8 +66,8 @@ pub enum Consulted<'s> {
     Skip(Skip),
     /// Lists or facts decide.
     Decided(Decision<'s>),
-    /// Stale facts decide: [`Gate::refresh`](crate::Gate::refresh) them.
-    Stale(Decision<'s>),
+    /// Stale facts would decide: [`Gate::refresh`](crate::Gate::refresh) them, which says what does.
+    Stale(Decision<'static>),
     /// Nothing is known in this worker: [`Gate::admit`](crate::Gate::admit) the stream.
     Unknown,
 }

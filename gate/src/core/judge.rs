@@ -36,13 +36,12 @@ impl Gate {
             },
         };
         let Some((decision, freshness)) = decided else { return Consulted::Unknown };
-        let decision = self.count(config, decision);
         if freshness == Freshness::Stale {
             self.counters.add(Counter::Cache(Found::Stale));
             return Consulted::Stale(decision);
         }
         self.counters.add(Counter::Cache(Found::Fresh));
-        Consulted::Decided(decision)
+        Consulted::Decided(self.count(config, decision))
     }
 
     /// What is remembered about an address that was on no list when it was last looked for, and still is on none: most
@@ -109,26 +108,34 @@ impl Gate {
         self.overridden(remote, now).or(listed)
     }
 
-    /// Sees to it that those whose facts are stale are looked up, when there is nothing more urgent, if the connection is
-    /// worth it and no other worker has looked them up already. `connection` is all that [`Site::needs_to_ask`].
-    pub fn refresh(&mut self, site: &Rc<Site>, remote: &Remote, connection: &Connection<'_>, proxy: Proxy<'_>) {
-        if !self.selects(site, remote, connection) {
-            return;
-        }
-        let now = proxy.now.timestamp();
-        for id in self.judged(&site.config, remote, now).into_iter().flatten() {
-            if self.is_stale(&site.config, id, connection, now) {
+    /// What becomes of a stream for which facts that are stale decide: what those say, or what another worker has learned
+    /// since. If none has, sees to it that they are learned anew, when there is nothing more urgent and the connection is
+    /// worth it. `connection` is all that [`Site::needs_to_ask`].
+    pub fn refresh(
+        &mut self,
+        site: &Rc<Site>,
+        remote: &Remote,
+        connection: &Connection<'_>,
+        stale: Decision<'static>,
+        proxy: Proxy<'_>,
+    ) -> Decision<'static> {
+        let (config, now) = (&site.config, proxy.now.timestamp());
+        let selected = self.selects(site, remote, connection);
+        let is_stale = |recalled: &(Decision<'_>, Freshness)| recalled.1 == Freshness::Stale;
+        let mut known = Known::default();
+        for id in self.judged(config, remote, now).into_iter().flatten() {
+            let mut recalled = self.recall(config, id, connection, now);
+            if recalled.as_ref().is_some_and(is_stale) {
                 self.catch_up(id, proxy);
-                if self.is_stale(&site.config, id, connection, now) {
-                    self.want(site, id, remote, Priority::Refresh, proxy.now);
-                }
+                recalled = self.recall(config, id, connection, now);
             }
+            if selected && recalled.as_ref().is_some_and(is_stale) {
+                self.want(site, id, remote, Priority::Refresh, proxy.now);
+            }
+            known.add(recalled, id.is_domain());
         }
-    }
-
-    fn is_stale(&self, config: &Config, id: SubjectId, connection: &Connection<'_>, now: Timestamp) -> bool {
-        let recalled = self.recall(config, id, connection, now);
-        recalled.is_some_and(|(_, freshness)| freshness == Freshness::Stale)
+        let decision = known.decided().map_or(stale, |(decision, _)| decision);
+        self.count(config, decision)
     }
 
     /// Takes in a stream about whose peer this worker does not know enough: asks the other workers' memory; else sees to it

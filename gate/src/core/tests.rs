@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::memory::Memory;
 use crate::wanted::QUEUE_LIMIT;
-use crate::{Admitted, Consulted, Halt, Metric, Mode, Release, Site, Skip, Subject};
+use crate::{Admitted, Consulted, Halt, Metric, Mode, Release, Remote, Site, Skip, Subject};
 use evaluator::{Action, Assessment, Direction, Finding, Findings, Level, Score};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +68,15 @@ impl World {
         let mut effects = Effects::default();
         self.gate.sweep(Proxy { now: self.now, store: &self.store }, &mut effects);
         effects.released
+    }
+
+    /// What becomes of a stream for which stale facts would decide; `None` where they would not.
+    fn refresh(&mut self, remote: &Remote, connection: &Connection<'_>) -> Option<Decision<'static>> {
+        let proxy = Proxy { now: self.now, store: &self.store };
+        match self.gate.consult(&self.site, remote, connection, self.now.timestamp()) {
+            Consulted::Stale(decision) => Some(self.gate.refresh(&self.site, remote, connection, decision, proxy)),
+            _ => None,
+        }
     }
 
     fn wait(&mut self, millis: u64) {

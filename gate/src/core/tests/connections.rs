@@ -18,10 +18,7 @@ impl World {
         let decision = match self.gate.consult(site, remote, &connection, self.now.timestamp()) {
             Consulted::Skip(_) => return None,
             Consulted::Decided(decision) => decision,
-            Consulted::Stale(decision) => {
-                self.gate.refresh(site, remote, &connection, proxy);
-                decision
-            }
+            Consulted::Stale(decision) => self.gate.refresh(site, remote, &connection, decision, proxy),
             Consulted::Unknown => match self.gate.admit(site, stream, remote, &connection, proxy) {
                 Admitted::Held => return None,
                 Admitted::Decided(decision) => decision,

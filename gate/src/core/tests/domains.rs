@@ -226,10 +226,7 @@ fn a_domain_is_remembered_for_all_workers_and_looked_up_anew_when_stale() {
     let admitted = other.admit(&world.site, StreamId(1), &bad, &connection, proxy);
     assert!(matches!(admitted, Admitted::Decided(decision) if decision.source == Source::Shared));
     world.wait(12 * 3_600_000);
-    assert!(matches!(world.seek(&bad), Consulted::Stale(_)));
-    let site = Rc::clone(&world.site);
-    let proxy = Proxy { now: world.now, store: &world.store };
-    world.gate.refresh(&site, &bad, &toward(world.now), proxy);
+    assert!(world.refresh(&bad, &toward(world.now)).is_some());
     assert_eq!(world.next().unwrap().subject, Subject::Domain(BAD.into()));
 }
 

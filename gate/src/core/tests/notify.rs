@@ -39,9 +39,7 @@ fn a_peer_is_told_once_as_long_as_what_is_known_about_it_counts() {
     assert!(world.message().is_some_and(|message| message.contains(TOR)));
     // Stale: it is refreshed, and is no news.
     world.wait(5_400_000);
-    let site = Rc::clone(&world.site);
-    let proxy = Proxy { now: world.now, store: &world.store };
-    world.gate.refresh(&site, &ip(TOR).into(), &connection(world.now), proxy);
+    assert!(world.refresh(&ip(TOR).into(), &connection(world.now)).is_some());
     let lookup = world.next().expect("it is looked up again");
     let facts = world.assessment(Level::Critical, &[]);
     world.answer(&lookup, Ok(facts));

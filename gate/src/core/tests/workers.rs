@@ -61,9 +61,7 @@ impl Fleet {
         match gate.consult(&self.site, &peer.into(), &connection, self.now.timestamp()) {
             Consulted::Decided(decision) => return Some(Decision { entry: None, ..decision }),
             Consulted::Stale(decision) => {
-                let decision = Decision { entry: None, ..decision };
-                gate.refresh(&self.site, &peer.into(), &connection, proxy);
-                return Some(decision);
+                return Some(gate.refresh(&self.site, &peer.into(), &connection, decision, proxy));
             }
             Consulted::Skip(skip) => panic!("{skip:?}"),
             Consulted::Unknown => {}
@@ -343,10 +341,9 @@ fn invariant_7_what_another_worker_has_learned_anew_is_not_asked_for_again() {
     fleet.request(0, peer(1));
     fleet.run(5_000, &|_| (10, Ok(known)));
     assert_eq!(fleet.calls.len(), 2);
-    fleet.request(1, peer(1));
+    assert!(fleet.request(1, peer(1)).unwrap().age.unwrap() < 10, "what is new decides at once");
     fleet.run(100, &|_| (10, Ok(known)));
     assert_eq!(fleet.calls.len(), 2);
-    assert!(fleet.request(1, peer(1)).unwrap().age.unwrap() < 10);
 }
 
 #[test]
