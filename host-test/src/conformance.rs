@@ -8,6 +8,7 @@ pub mod early;
 pub mod in_envoy;
 pub mod in_sim;
 pub mod matrix;
+pub mod oldest;
 pub mod plan;
 
 use anyhow::{Result, bail};
@@ -63,6 +64,11 @@ fn shown(
     parts.extend(trailers.iter().filter_map(own));
     parts.extend((!end.is_empty()).then(|| end.to_owned()));
     parts.join(" ")
+}
+
+/// The lines of a guest's log, as people read them.
+fn readable(plan: &plan::Plan, lines: Vec<String>) -> Vec<String> {
+    if plan.kind == plan::Kind::Oldest { lines.iter().map(|line| oldest::readable(line)).collect() } else { lines }
 }
 
 /// Whether it is about the last callbacks of a root.

@@ -2,6 +2,7 @@
 //! has, for each call, the status and the two words at 2048 that it left there, in hexadecimal.
 
 use host_test::{
+    conformance::oldest::HEX,
     host::Module,
     sim::{Config, Sim},
 };
@@ -60,14 +61,9 @@ fn guest(lines: &[Line]) -> String {
         (func (export "proxy_abi_version_0_2_1"))
         (func (export "proxy_on_memory_allocate") (param i32) (result i32)
             global.get $next global.get $next local.get 0 i32.add global.set $next)
-        (func $hex (param $place i32) (param $value i32) (local $i i32) (local $digit i32)
-            (loop $next
-                (local.set $digit (i32.and (i32.const 15)
-                    (i32.shr_u (local.get $value) (i32.sub (i32.const 28) (i32.mul (local.get $i) (i32.const 4))))))
-                (i32.store8 (i32.add (local.get $place) (local.get $i)) (i32.add (local.get $digit)
-                    (select (i32.const 48) (i32.const 87) (i32.lt_u (local.get $digit) (i32.const 10)))))
-                (local.set $i (i32.add (local.get $i) (i32.const 1)))
-                (br_if $next (i32.lt_u (local.get $i) (i32.const 8)))))
+"#;
+    text += HEX;
+    text += r#"
         (func $show (param $status i32)
             (call $hex (i32.const 3000) (local.get $status)) (i32.store8 (i32.const 3008) (i32.const 32))
             (call $hex (i32.const 3009) (i32.load (i32.const 2048))) (i32.store8 (i32.const 3017) (i32.const 32))

@@ -8,13 +8,18 @@ mod streams;
 use super::{
     CONFIGURATION, NAME, early,
     matrix::{Answers, Cell, collect},
-    plan::Plan,
+    oldest,
+    plan::{Kind, Plan},
 };
 use crate::envoy::{self, Envoy, Start};
 use anyhow::{Context, Result};
 use configuration::{Guest, WITHOUT};
 use serde_json::Value;
 use servers::Servers;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use streams::Way;
 use tempfile::TempDir;
 
@@ -32,7 +37,7 @@ const TRAP: &str = "called after its end";
 /// Streams by which Envoy is known to end are left out: each takes a start of Envoy.
 pub async fn answers(known: &Answers) -> Result<Answers> {
     let mut answers = early().await?;
-    for (network, all) in [(false, Plan::requests()), (true, Plan::connections())] {
+    for all in Plan::all() {
         let all = all.without(|subject, phase, call| {
             let cell = Cell { call: call.to_owned(), subject: subject.to_owned(), phase: phase.to_owned() };
             let known = known.get_key_value(&cell);
@@ -45,7 +50,7 @@ pub async fn answers(known: &Answers) -> Result<Answers> {
         while outcomes.len() < all.streams.len() {
             let first = outcomes.len();
             let plan = all.from(first);
-            let part = run(network, &plan).await?;
+            let part = run(&plan).await?;
             log.extend(part.log.iter().map(|line| numbered(line, first)));
             outcomes.extend(part.outcomes);
         }
@@ -60,7 +65,7 @@ async fn early() -> Result<Answers> {
     let mut modules = Vec::new();
     for (number, probe) in early::probes().iter().enumerate() {
         let path = folder.path().join(format!("{number}.wasm"));
-        std::fs::write(&path, wat::parse_str(&probe.module)?)?;
+        fs::write(&path, wat::parse_str(&probe.module)?)?;
         modules.push((number.to_string(), path));
     }
     let listeners = folder.path().join("listeners.json");
@@ -99,18 +104,18 @@ struct Part {
 }
 
 /// Makes the streams of a plan in one Envoy, until they are over or Envoy is.
-async fn run(network: bool, plan: &Plan) -> Result<Part> {
-    let (module, folder, servers) = (super::guest()?, TempDir::new()?, Servers::start()?);
-    let guest = Guest { module: &module, network, program: &plan.text };
+async fn run(plan: &Plan) -> Result<Part> {
+    let (folder, servers) = (TempDir::new()?, Servers::start()?);
+    let (module, program) = (module(plan, folder.path())?, plan.program());
+    let guest = Guest { module: &module, network: plan.kind == Kind::Connections, program: &program };
     let listeners = folder.path().join("listeners.json");
     configuration::write_listeners(&listeners, guest, CONFIGURATION)?;
     let envoy = start(&configuration::bootstrap(&servers, &listeners), folder).await?;
     let addresses = envoy.listeners().await?;
     let address = |name: &str| addresses.get(name).copied().context("no listener");
     let way = Way { with_guest: address(NAME)?, without: address(WITHOUT)?, servers };
-    if !plan.root.is_empty() {
-        // Time for ticks, queues and the root's callout, in all threads.
-        envoy.wait_for_log("root http_call_response").await?;
+    if let Some(line) = plan.root_line() {
+        envoy.wait_for_log(line).await?;
     }
     // From now on there is a connection to the upstream that requests can take at once.
     way.settle().await?;
@@ -119,11 +124,11 @@ async fn run(network: bool, plan: &Plan) -> Result<Part> {
         let outcome = if guest.network { way.connection().await } else { way.request().await };
         let Ok(outcome) = outcome else {
             outcomes.push(CRASH.to_owned());
-            return Ok(Part { log: logged(&envoy), outcomes });
+            return Ok(Part { log: logged(&envoy, plan), outcomes });
         };
         outcomes.push(outcome);
         if envoy.log().iter().any(|line| line.contains("Uncaught RuntimeError")) {
-            let log = logged(&envoy);
+            let log = logged(&envoy, plan);
             // It may have been seen late: the last one that said something is the one.
             let number = |line: &String| line.split_once(' ')?.0.parse::<usize>().ok();
             outcomes.truncate(log.iter().filter_map(number).max().unwrap_or(0));
@@ -132,20 +137,31 @@ async fn run(network: bool, plan: &Plan) -> Result<Part> {
         }
     }
     envoy.wait_for_log(&plan.last_line()).await?;
-    let mut log = logged(&envoy);
+    let mut log = logged(&envoy, plan);
     if !plan.root.is_empty() {
         let before = log.len();
         configuration::write_listeners(&listeners, guest, "another configuration")?;
         envoy.wait_for_log(&format!("root delete {} ", plan.root.len().saturating_sub(1))).await?;
-        log.extend(logged(&envoy).into_iter().skip(before).filter(|line| super::is_of_last_callbacks(line)));
+        log.extend(logged(&envoy, plan).into_iter().skip(before).filter(|line| super::is_of_last_callbacks(line)));
     }
     Ok(Part { log, outcomes })
 }
 
+/// The guest of a plan.
+fn module(plan: &Plan, folder: &Path) -> Result<PathBuf> {
+    if plan.kind != Kind::Oldest {
+        return super::guest();
+    }
+    let path = folder.join("oldest.wasm");
+    fs::write(&path, wat::parse_str(oldest::module(plan))?)?;
+    Ok(path)
+}
+
 /// What the guest logged: Envoy puts the plugin's name before the lines of streams, and its root's name, which is empty,
 /// before those of the root.
-fn logged(envoy: &Envoy) -> Vec<String> {
+fn logged(envoy: &Envoy, plan: &Plan) -> Vec<String> {
     let marks = [format!("wasm log {NAME}: "), "wasm log: ".to_owned()];
     let own = |line: &String| marks.iter().find_map(|mark| Some(line.split_once(mark)?.1.to_owned()));
-    envoy.log().iter().filter_map(own).collect()
+    let lines = envoy.log().iter().filter_map(own).collect();
+    super::readable(plan, lines)
 }

@@ -3,7 +3,8 @@
 use super::{
     early,
     matrix::{Answers, collect},
-    plan::Plan,
+    oldest,
+    plan::{Kind, Plan},
     shown,
 };
 use crate::{
@@ -20,8 +21,13 @@ use std::time::Duration;
 /// When the guest does not start.
 pub fn answers(guest: &Module) -> Result<Answers> {
     let mut answers = early::in_sim();
-    answers.extend(requests(guest)?);
-    answers.extend(connections(guest)?);
+    for plan in Plan::all() {
+        answers.extend(match plan.kind {
+            Kind::Requests => requests(guest, &plan)?,
+            Kind::Connections => connections(guest, &plan)?,
+            Kind::Oldest => requests(&Module::load(oldest::module(&plan).as_bytes())?, &plan)?,
+        });
+    }
     Ok(answers)
 }
 
@@ -30,7 +36,7 @@ fn start(guest: &Module, plan: &Plan, kind: PluginKind) -> Result<Sim> {
         plugin.name = super::NAME.to_owned();
         plugin.kind = kind;
     });
-    config = config.vm(|vm| vm.configuration = plan.text.clone().into_bytes());
+    config = config.vm(|vm| vm.configuration = plan.program().into_bytes());
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().copied().collect::<HeaderMap>();
     let answer = Answer::Response {
         status: 200,
@@ -43,9 +49,8 @@ fn start(guest: &Module, plan: &Plan, kind: PluginKind) -> Result<Sim> {
     Ok(Sim::start(config)?)
 }
 
-fn requests(guest: &Module) -> Result<Answers> {
-    let plan = Plan::requests();
-    let mut sim = start(guest, &plan, PluginKind::Http)?;
+fn requests(guest: &Module, plan: &Plan) -> Result<Answers> {
+    let mut sim = start(guest, plan, PluginKind::Http)?;
     // Time for ticks, queues and the root's callout.
     sim.run_for(Duration::from_millis(200));
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().copied().collect::<HeaderMap>();
@@ -70,12 +75,11 @@ fn requests(guest: &Module) -> Result<Answers> {
     sim.update(0, "another configuration")?;
     sim.run_for(Duration::from_secs(1));
     log.extend(logged(&sim).into_iter().skip(before).filter(|line| super::is_of_last_callbacks(line)));
-    Ok(collect(&plan, &log, &outcomes))
+    Ok(collect(plan, &super::readable(plan, log), &outcomes))
 }
 
-fn connections(guest: &Module) -> Result<Answers> {
-    let plan = Plan::connections();
-    let mut sim = start(guest, &plan, PluginKind::Network)?;
+fn connections(guest: &Module, plan: &Plan) -> Result<Answers> {
+    let mut sim = start(guest, plan, PluginKind::Network)?;
     let mut outcomes = Vec::new();
     for _ in &plan.streams {
         let mut connection = Connection::from("192.0.2.1:50000").data(super::CLIENT_BODY);
@@ -87,7 +91,7 @@ fn connections(guest: &Module) -> Result<Answers> {
         sim.run_until_over(stream, Duration::from_secs(1));
         outcomes.push(connection_outcome(sim.outcome(stream)));
     }
-    Ok(collect(&plan, &logged(&sim), &outcomes))
+    Ok(collect(plan, &logged(&sim), &outcomes))
 }
 
 fn logged(sim: &Sim) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The answers: call by phase, as a document that people and tests read.
 
 use super::{
-    early,
+    early, oldest,
     plan::{ACTS, CONNECTION, Call, LOOKS, Plan, REPLY, REQUEST, ROOT},
 };
 use anyhow::{Context, Result};
@@ -66,7 +66,14 @@ pub fn collect(plan: &Plan, log: &[String], outcomes: &[String]) -> Answers {
 /// The document.
 pub fn document(answers: &Answers) -> String {
     let mut text = String::from(HEAD);
-    for call in LOOKS.iter().chain(ACTS).map(|call| (*call).to_owned()).chain(early::calls()) {
+    for call in LOOKS
+        .iter()
+        .chain(ACTS)
+        .chain(oldest::LOOKS)
+        .chain(oldest::ACTS)
+        .map(|call| (*call).to_owned())
+        .chain(early::calls())
+    {
         let _ = write!(text, "\n`{call}`\n\n");
         let mut groups: Vec<(&str, Vec<&Cell>)> = Vec::new();
         for (subject, phases) in SUBJECTS {
@@ -96,7 +103,8 @@ An answer is the status, then what was given. `@` is a number that is shown and 
 and `?` bytes of which is shown whether there are any. What comes of a stream is shown where the call changed it: what its
 client got, and what its upstream got. A `reply` is a request that the guest answered itself when it had seen the headers.
 
-The rows at the end are about calls before the first callback (`start`) and while the module makes room for the host
+The calls that only ABI 0.1.0 has, and those of WASI, are made by [a guest of that
+version](../host-test/src/conformance/oldest.rs); `vector` is a list of one text of two bytes. The rows at the end are about calls before the first callback (`start`) and while the module makes room for the host
 (`allocator`), by a module of its own for each.
 ";
 

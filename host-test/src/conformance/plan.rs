@@ -1,4 +1,6 @@
-//! Which calls the guest makes in which phases.
+//! Which calls the guests make in which phases.
+
+use super::oldest;
 
 /// A call with its arguments, as the guest reads it.
 pub type Call = &'static str;
@@ -202,11 +204,22 @@ pub struct Stream {
     pub calls: Vec<(&'static str, Call)>,
 }
 
-/// A program for the guest.
+/// Which guest is to make the calls, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The one that reads a program, among the filters of requests.
+    Requests,
+    /// The same, among the filters of connections.
+    Connections,
+    /// The one of ABI 0.1.0.
+    Oldest,
+}
+
+/// What a guest is to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The program, as the guest reads it.
-    pub text: String,
+    /// The guest.
+    pub kind: Kind,
     /// The root's calls.
     pub root: Vec<Call>,
     /// The streams, in their order.
@@ -214,58 +227,92 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The program for a root and its requests.
-    pub fn requests() -> Plan {
-        let mut reply = looks("reply");
-        reply.calls.push(ANSWER);
-        let streams = [reply].into_iter().chain(acts("request", REQUEST)).chain([looks("request")]);
-        Plan::with("root", LOOKS.iter().chain(ACTS).copied().collect(), streams.collect())
+    /// All plans.
+    pub fn all() -> [Plan; 3] {
+        [Plan::requests(), Plan::connections(), Plan::oldest()]
     }
 
-    /// The program for connections.
-    pub fn connections() -> Plan {
-        let streams = acts("connection", CONNECTION).chain([looks("connection")]);
-        Plan::with("network", Vec::new(), streams.collect())
+    /// For a root and its requests.
+    fn requests() -> Plan {
+        let mut reply = looks("reply", LOOKS);
+        reply.calls.push(ANSWER);
+        let acts = acts("request", REQUEST.iter().copied(), ACTS);
+        let streams = [reply].into_iter().chain(acts).chain([looks("request", LOOKS)]);
+        Plan { kind: Kind::Requests, root: LOOKS.iter().chain(ACTS).copied().collect(), streams: streams.collect() }
+    }
+
+    /// For connections.
+    fn connections() -> Plan {
+        let acts = acts("connection", CONNECTION.iter().copied(), ACTS);
+        let streams = acts.chain([looks("connection", LOOKS)]);
+        Plan { kind: Kind::Connections, root: Vec::new(), streams: streams.collect() }
+    }
+
+    /// For a root and its requests, by the oldest version of the ABI.
+    fn oldest() -> Plan {
+        let acts = acts("request", oldest::phases(), oldest::ACTS);
+        let streams = acts.chain([looks("request", oldest::LOOKS)]);
+        Plan {
+            kind: Kind::Oldest,
+            root: oldest::LOOKS.iter().chain(oldest::ACTS).copied().collect(),
+            streams: streams.collect(),
+        }
     }
 
     /// The same, but for the first so many streams.
     pub fn from(&self, first: usize) -> Plan {
-        let head = self.text.lines().next().unwrap_or_default();
-        Plan::with(head, self.root.clone(), self.streams.get(first..).unwrap_or_default().to_vec())
+        Plan { streams: self.streams.get(first..).unwrap_or_default().to_vec(), ..self.clone() }
     }
 
     /// The same without the streams that make one of these calls, each given with its subject and phase.
     pub fn without(&self, mut leave_out: impl FnMut(&str, &str, Call) -> bool) -> Plan {
-        let head = self.text.lines().next().unwrap_or_default();
         let stays = |stream: &&Stream| !stream.calls.iter().any(|(phase, call)| leave_out(stream.subject, phase, call));
-        Plan::with(head, self.root.clone(), self.streams.iter().filter(stays).cloned().collect())
+        Plan { streams: self.streams.iter().filter(stays).cloned().collect(), ..self.clone() }
     }
 
-    fn with(first: &str, root: Vec<Call>, streams: Vec<Stream>) -> Plan {
-        let mut text = format!("{first}\n");
-        for call in &root {
+    /// The program, as the guest reads it that reads one.
+    pub fn program(&self) -> String {
+        if self.kind == Kind::Oldest {
+            return "nothing".to_owned();
+        }
+        let mut text = String::from(if self.kind == Kind::Connections { "network\n" } else { "root\n" });
+        for call in &self.root {
             text += &format!("* {call}\n");
         }
-        for stream in &streams {
+        for stream in &self.streams {
             text += "stream\n";
             for (phase, call) in &stream.calls {
                 text += &format!("{phase} {call}\n");
             }
         }
-        Plan { text, root, streams }
+        text
+    }
+
+    /// What the root logs last when it starts.
+    pub fn root_line(&self) -> Option<&'static str> {
+        (!self.root.is_empty()).then_some(match self.kind {
+            // Ticks, queues and its callout are over.
+            Kind::Requests | Kind::Connections => "root http_call_response ",
+            Kind::Oldest => "root configure ",
+        })
     }
 
     /// What the guest logs last: by the last stream, which looks.
     pub fn last_line(&self) -> String {
-        format!("{} delete {} ", self.streams.len().saturating_sub(1), LOOKS.len().saturating_sub(1))
+        let calls = self.streams.last().map_or(0, |stream| stream.calls.len());
+        format!("{} delete {} ", self.streams.len().saturating_sub(1), calls.saturating_sub(1))
     }
 }
 
-fn looks(subject: &'static str) -> Stream {
-    Stream { subject, calls: LOOKS.iter().map(|call| ("*", *call)).collect() }
+fn looks(subject: &'static str, calls: &[Call]) -> Stream {
+    Stream { subject, calls: calls.iter().map(|call| ("*", *call)).collect() }
 }
 
-fn acts(subject: &'static str, phases: &'static [&'static str]) -> impl Iterator<Item = Stream> {
-    let calls = phases.iter().flat_map(|phase| ACTS.iter().map(|call| (*phase, *call)));
+fn acts(
+    subject: &'static str,
+    phases: impl Iterator<Item = &'static str>,
+    calls: &'static [Call],
+) -> impl Iterator<Item = Stream> {
+    let calls = phases.flat_map(move |phase| calls.iter().map(move |call| (phase, *call)));
     calls.map(move |call| Stream { subject, calls: vec![call] })
 }

@@ -77,6 +77,8 @@ const fn wasi(name: &'static str, parameters: &'static [&'static str], run: Run,
 }
 
 const NOTHING: Run = Run::Wasi(|_| Ok(()));
+/// What standard output and error take, and do not do.
+const OF_OUTPUT: Run = Run::Wasi(wasi::of_output);
 const NO_SUCH_CALL: Run = Run::Errno(wasi::NOSYS);
 const UNSUPPORTED: Run = Run::Errno(wasi::NOTSUP);
 
@@ -364,7 +366,7 @@ pub static TABLE: &[HostFunction] = &[
     wasi("args_sizes_get", &["out_count", "out_size"], Run::Wasi(wasi::args_sizes), "there are none"),
     wasi("environ_get", &["out_array", "out_buffer"], Run::Wasi(wasi::environ), "the environment of the VM"),
     wasi("environ_sizes_get", &["out_count", "out_size"], Run::Wasi(wasi::environ_sizes), "the environment of the VM"),
-    wasi("clock_res_get", &["clock", "out_resolution"], UNSUPPORTED, ""),
+    wasi("clock_res_get", &["clock", "out_resolution"], Run::Wasi(wasi::clock_resolution), "always 1"),
     wasi(
         "clock_time_get",
         &["clock", "i64:precision", "out_time"],
@@ -372,15 +374,15 @@ pub static TABLE: &[HostFunction] = &[
         "0: time of day, 1: a clock that only goes forward, past 0 from the start",
     ),
     wasi("fd_advise", &["fd", "i64:offset", "i64:length", "advice"], NOTHING, ""),
-    wasi("fd_allocate", &["fd", "i64:offset", "i64:length"], NOTHING, ""),
+    wasi("fd_allocate", &["fd", "i64:offset", "i64:length"], OF_OUTPUT, ""),
     wasi("fd_close", &["fd"], NOTHING, ""),
-    wasi("fd_datasync", &["fd"], NOTHING, ""),
+    wasi("fd_datasync", &["fd"], OF_OUTPUT, ""),
     wasi("fd_fdstat_get", &["fd", "out_stat"], Run::Wasi(wasi::fdstat), "standard output and error can be written to"),
     wasi("fd_fdstat_set_flags", &["fd", "flags"], NO_SUCH_CALL, ""),
-    wasi("fd_fdstat_set_rights", &["fd", "i64:base", "i64:inheriting"], NOTHING, ""),
+    wasi("fd_fdstat_set_rights", &["fd", "i64:base", "i64:inheriting"], OF_OUTPUT, ""),
     wasi("fd_filestat_get", &["fd", "out_stat"], Run::Errno(wasi::BADF), ""),
-    wasi("fd_filestat_set_size", &["fd", "i64:size"], NOTHING, ""),
-    wasi("fd_filestat_set_times", &["fd", "i64:accessed", "i64:modified", "flags"], NOTHING, ""),
+    wasi("fd_filestat_set_size", &["fd", "i64:size"], OF_OUTPUT, ""),
+    wasi("fd_filestat_set_times", &["fd", "i64:accessed", "i64:modified", "flags"], OF_OUTPUT, ""),
     wasi("fd_pread", &["fd", "vectors", "count", "i64:offset", "out_read"], NO_SUCH_CALL, ""),
     wasi("fd_prestat_get", &["fd", "out_prestat"], Run::Errno(wasi::BADF), "there are no directories"),
     wasi("fd_prestat_dir_name", &["fd", "path", "size"], NO_SUCH_CALL, ""),
@@ -392,9 +394,9 @@ pub static TABLE: &[HostFunction] = &[
     ),
     wasi("fd_read", &["fd", "vectors", "count", "out_read"], NO_SUCH_CALL, ""),
     wasi("fd_readdir", &["fd", "buffer", "size", "i64:cookie", "out_used"], Run::Errno(wasi::EXIST), ""),
-    wasi("fd_renumber", &["from", "to"], Run::Errno(wasi::BADF), ""),
+    wasi("fd_renumber", &["from", "to"], Run::Wasi(wasi::fd_renumber), ""),
     wasi("fd_seek", &["fd", "i64:offset", "whence", "out_offset"], NOTHING, ""),
-    wasi("fd_sync", &["fd"], NOTHING, ""),
+    wasi("fd_sync", &["fd"], OF_OUTPUT, ""),
     wasi("fd_tell", &["fd", "out_offset"], Run::Wasi(wasi::fd_tell), "always 0"),
     wasi(
         "fd_write",

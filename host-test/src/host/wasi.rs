@@ -60,6 +60,13 @@ pub(crate) fn clock_time(call: &mut Call<'_>) -> Result<(), u32> {
     call.put_long(2, time).map_err(fault)
 }
 
+pub(crate) fn clock_resolution(call: &mut Call<'_>) -> Result<(), u32> {
+    if call.arg(0) > 1 {
+        return Err(NOTSUP);
+    }
+    call.put_long(1, 1).map_err(fault)
+}
+
 pub(crate) fn random(call: &mut Call<'_>) -> Result<(), u32> {
     if call.arg(1) > MOST_RANDOM_BYTES {
         return Err(INVAL);
@@ -69,10 +76,18 @@ pub(crate) fn random(call: &mut Call<'_>) -> Result<(), u32> {
     call.write(call.arg(0), &bytes).map_err(fault)
 }
 
+/// There are only standard output and error.
+pub(crate) fn of_output(call: &mut Call<'_>) -> Result<(), u32> {
+    if matches!(call.arg(0), 1 | 2) { Ok(()) } else { Err(BADF) }
+}
+
+pub(crate) fn fd_renumber(call: &mut Call<'_>) -> Result<(), u32> {
+    of_output(call)?;
+    if matches!(call.arg(1), 1 | 2) { Err(NOTSUP) } else { Err(BADF) }
+}
+
 pub(crate) fn fdstat(call: &mut Call<'_>) -> Result<(), u32> {
-    if !matches!(call.arg(0), 1 | 2) {
-        return Err(BADF);
-    }
+    of_output(call)?;
     // All zero but for the right to write.
     let mut stat = [0; 24];
     stat[8] = 64;
@@ -80,6 +95,7 @@ pub(crate) fn fdstat(call: &mut Call<'_>) -> Result<(), u32> {
 }
 
 pub(crate) fn fd_tell(call: &mut Call<'_>) -> Result<(), u32> {
+    of_output(call)?;
     call.put(1, 0).map_err(fault)
 }
 
