@@ -277,7 +277,7 @@ impl Doorway {
     /// Lets go of the requests that have waited long enough, and says which lookups are to be sent now: so many at most.
     pub fn next(&mut self, most: usize, now: f64) -> String {
         let now = moment(now);
-        self.asked.retain(|asked| asked.sent.until(now) < ANSWER_LIMIT);
+        self.asked.retain(|_, asked| asked.sent.until(now) < ANSWER_LIMIT);
         let proxy = Proxy { now, store: &self.memory };
         let (mut effects, mut lookups) = (Effects::default(), Vec::new());
         self.gate.sweep(proxy, &mut effects);

@@ -100,7 +100,7 @@ pub(crate) fn refuse(config: &Config, remote: &Remote, decision: &Decision) -> R
 
 /// What `%RESPONSE_CODE_DETAILS%` shows, which must not contain white space.
 fn details(why: Option<&str>) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
     let mut details = String::with_capacity(why.map_or(0, str::len).saturating_add(32));
     details.push_str("criminalip_denied");
     if let Some(why) = why {

@@ -178,7 +178,7 @@ fn misplaced(stream: Option<&mut Stream>, is: Role) {
         host::log(
             Level::Error,
             &format!(
-                "portcullis: role: the configuration says {says:?}, but this is a filter of role {:?}: all its {streams} \
+                "portcullis: role: the configuration says \"{says}\", but this is a filter of role \"{}\": all its {streams} \
                  are refused",
                 is.name()
             ),

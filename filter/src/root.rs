@@ -217,7 +217,8 @@ impl Root {
             business(worker, proxy, &mut effects);
             let batch = worker.resolved.len().min(RELEASES_AT_ONCE);
             if batch > 0 {
-                for mut resolved in worker.resolved.drain(..batch).collect::<Vec<_>>() {
+                for _ in 0..batch {
+                    let Some(mut resolved) = worker.resolved.pop_front() else { break };
                     if let Err(status) = resolved.decide(worker) {
                         try_again(status);
                         worker.undecided.push(resolved);
@@ -231,7 +232,8 @@ impl Root {
             worker.flush_metrics(&effects.took);
             carry_out(worker, &mut effects);
             let batch = worker.releases.len().min(RELEASES_AT_ONCE);
-            for release in worker.releases.drain(..batch).collect::<Vec<_>>() {
+            for _ in 0..batch {
+                let Some(release) = worker.releases.pop_front() else { break };
                 if let Err(status) = finish(worker, &release) {
                     try_again(status);
                     worker.unfinished.push(release);

@@ -2,7 +2,7 @@
 
 use crate::host::{self, Level};
 use crate::worker::Worker;
-use gate::{Metadata, Mistake, Site};
+use gate::{Metadata, Mistake, Site, quoted};
 use std::rc::Rc;
 
 /// How deep values of metadata may lie in one another: `first_look.hold`.
@@ -28,9 +28,9 @@ fn own(worker: &mut Worker, site: &Rc<Site>, name: &str) -> Option<Rc<Site>> {
         Err(mistakes) => mistakes,
     };
     let route = host::property(b"xds\0route_name").unwrap_or_default();
-    let route = String::from_utf8_lossy(&route);
+    let (name, route) = (quoted(name), quoted(&String::from_utf8_lossy(&route)));
     for mistake in mistakes {
-        let line = format!("portcullis: metadata {name:?} of route {route:?} does not count: {mistake}");
+        let line = format!("portcullis: metadata {name} of route {route} does not count: {mistake}");
         host::log(Level::Error, &line);
     }
     None

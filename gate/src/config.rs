@@ -28,7 +28,7 @@ pub(crate) use body::{read_new_alert, read_new_override};
 pub use control::{Control, Credentials, Journal};
 pub use feeds::{Feed, FeedFormat};
 pub(crate) use json::Json;
-pub use mistake::{Mistake, MistakeKind};
+pub use mistake::{Mistake, MistakeKind, quoted};
 pub use notify::{Notify, NotifyFormat, WebhookPath, webhook_path};
 pub use route::Metadata;
 pub use secret::Secret;

@@ -56,13 +56,18 @@ impl<K: Ord, V> Sorted<K, V> {
     }
 
     /// Lets go of the values for which this does not hold.
-    pub fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
-        self.0.retain(|(_, value)| keep(value));
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.0.retain(|(key, value)| keep(key, value));
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is none.
@@ -97,9 +102,10 @@ mod tests {
                     }
                     None => prop_assert_eq!(sorted.remove(&key), tree.remove(&key)),
                 }
-                prop_assert_eq!((sorted.get(&key), sorted.is_empty()), (tree.get(&key), tree.is_empty()));
+                prop_assert_eq!((sorted.get(&key), sorted.len()), (tree.get(&key), tree.len()));
+                prop_assert_eq!(sorted.is_empty(), tree.is_empty());
             }
-            sorted.retain(|value| value % 2 == 0);
+            sorted.retain(|_, value| value % 2 == 0);
             tree.retain(|_, value| *value % 2 == 0);
             prop_assert!(sorted.iter().eq(tree.iter()));
         }

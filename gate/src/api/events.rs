@@ -10,7 +10,7 @@ use crate::config::read_new_alert;
 use crate::core::audit;
 use crate::crew::{self, Pulse};
 use crate::notify::Ended;
-use crate::{Effects, Gate, Moment, Proxy};
+use crate::{Effects, Gate, Moment, Proxy, Sorted};
 use evaluator::Timestamp;
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
@@ -172,12 +172,7 @@ fn write(writer: &mut Writer, alert: &Alert, running: bool, parts: &[Option<Part
     writer.number("denied", count(found.iter().filter(|found| found.denied_by.is_some()).count()));
     writer.number("closed", found.iter().map(|found| u64::from(found.closed)).sum());
     writer.number("credits", found.iter().map(|found| u64::from(found.credits)).sum());
-    let mut skipped: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut findings: BTreeMap<&str, u64> = BTreeMap::new();
-    let add = |counts: &mut BTreeMap<_, u64>, name, more: u64| {
-        let count = counts.entry(name).or_default();
-        *count = count.saturating_add(more);
-    };
+    let (mut skipped, mut findings) = (Sorted::default(), Sorted::default());
     for part in answered.iter().filter(|part| part.too_many > 0) {
         add(&mut skipped, "too_many", part.too_many.into());
     }
@@ -194,6 +189,11 @@ fn write(writer: &mut Writer, alert: &Alert, running: bool, parts: &[Option<Part
         counts.into_iter().for_each(|(name, count)| writer.number(name, count));
         writer.close('}');
     }
+}
+
+fn add<'n>(counts: &mut Sorted<&'n str, u64>, name: &'n str, more: u64) {
+    let known = counts.get(name).copied().unwrap_or(0);
+    counts.insert(name, known.saturating_add(more));
 }
 
 fn destination(writer: &mut Writer, found: &Found) {

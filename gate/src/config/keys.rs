@@ -106,7 +106,7 @@ impl<'a> Keys<'a> {
         #[cfg(test)]
         self.shape.either(one, other);
         if self.find(one).is_none() && self.find(other).is_none() {
-            let message = format!("one of {one:?} and {other:?} is required");
+            let message = format!("one of \"{one}\" and \"{other}\" is required");
             self.mistakes.note(self.at, MistakeKind::MissingKey, message);
         }
         self.refuse_both(one, other);

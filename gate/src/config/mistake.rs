@@ -125,7 +125,7 @@ fn is_plain(key: &str) -> bool {
 /// The text in quotes, in one line and of bounded length, whatever it holds.
 ///
 /// `Debug` would do, but for its tables of all of Unicode, which are large.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut quoted = String::from('"');
     let mut letters = text.chars();

@@ -5,10 +5,9 @@ use super::control::host;
 use crate::alert::{self, Alert, AlertAction, CLIENTS, DeniedBy, FOUND, Found, Part, State};
 use crate::journal::Entry;
 use crate::overrides::Override;
-use crate::{Decision, Effects, Mode, Moment, Proxy, Remote, RootId, Site, SubjectId, ledger};
+use crate::{Decision, Effects, Mode, Moment, Proxy, Remote, RootId, Site, Sorted, SubjectId, ledger};
 use evaluator::{Action, Connection, Direction, Source};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,7 +46,7 @@ impl Gate {
         let part = Part { number: alert.number, ..Part::default() };
         let (to, kind) = (alert.at, alert.kind);
         let mut pursuit = Pursuit { alert, place, part, targets: Vec::new(), untold: true };
-        let mut places: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut places = Sorted::default();
         for (entry, site) in self.journal.between(from, to) {
             if entry.is_from(source) && kind.concerns(entry.port) {
                 pursuit.add(&mut places, entry, site);
@@ -254,7 +253,7 @@ fn decision_rule(decision: &Decision<'_>) -> Option<Box<str>> {
 
 impl Pursuit {
     /// Takes a connection in.
-    fn add(&mut self, places: &mut BTreeMap<Key, usize>, entry: &Entry, site: &Rc<Site>) {
+    fn add(&mut self, places: &mut Sorted<Key, usize>, entry: &Entry, site: &Rc<Site>) {
         let key = (entry.remote.address, entry.remote.host.clone(), entry.port, site.root);
         let place = match places.get(&key) {
             Some(place) => *place,

@@ -1,8 +1,7 @@
 //! Configurations of routes that have something of their own.
 
 use super::Gate;
-use crate::{Counter, Metadata, Mistake, RootId, RouteMetadata, Site};
-use std::collections::BTreeMap;
+use crate::{Counter, Metadata, Mistake, RootId, RouteMetadata, Site, Sorted};
 use std::rc::Rc;
 
 /// How many different values of metadata one worker remembers what they say.
@@ -10,7 +9,7 @@ const LIMIT: usize = 256;
 
 /// Metadata of routes that were read, by whose configuration it changes and its bytes; `None` where it was wrong.
 #[derive(Default)]
-pub(super) struct Routes(BTreeMap<Key, Option<Rc<Site>>>);
+pub(super) struct Routes(Sorted<Key, Option<Rc<Site>>>);
 
 type Key = (RootId, Box<[u8]>);
 
@@ -51,7 +50,7 @@ impl Gate {
                     Err(mistakes) => (None, Some(mistakes)),
                 };
                 if self.routes.0.len() >= LIMIT {
-                    self.routes.0.clear();
+                    self.routes = Routes::default();
                 }
                 self.routes.0.insert(key, own.clone());
                 (own, mistakes)

@@ -126,7 +126,7 @@ impl Outbox {
             return None;
         }
         if self.batch.is_none() {
-            let notices: Vec<_> = self.queue.drain(..self.queue.len().min(BATCH)).collect();
+            let notices: Vec<_> = std::iter::from_fn(|| self.queue.pop_front()).take(BATCH).collect();
             let name = message::name(around.random);
             let body = message::write(to.format, &name, &notices, self.dropped, now.timestamp());
             let count = u32::try_from(notices.len()).unwrap_or(u32::MAX);

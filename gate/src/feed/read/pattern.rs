@@ -23,7 +23,8 @@ pub(super) fn addresses(pattern: &str) -> Option<Vec<&str>> {
 /// `ipv4-addr:value = '192.0.2.1'`, with `ISSUBSET` for `=`, or with `IN` and a list. Comparisons of other things are read
 /// over: as alternatives they take nothing away.
 fn comparison<'p>(rest: &mut &'p str, addresses: &mut Vec<&'p str>) -> Option<()> {
-    let (path, after) = split(rest, |c: char| c.is_whitespace() || "=!<>[](),".contains(c))?;
+    let (path, after) =
+        split(rest, |c: char| c.is_whitespace() || matches!(c, '=' | '!' | '<' | '>' | '[' | ']' | '(' | ')' | ','))?;
     *rest = after;
     let is_address = ["ipv4-addr:value", "ipv6-addr:value"].contains(&path);
     if word(rest, "IN") {
@@ -40,7 +41,7 @@ fn comparison<'p>(rest: &mut &'p str, addresses: &mut Vec<&'p str>) -> Option<()
     if !is_equal {
         // Of another operator only the name is needed, and only beside addresses.
         (!is_address).then_some(())?;
-        let (_, after) = split(rest, |c: char| c.is_whitespace() || "'[]()".contains(c))?;
+        let (_, after) = split(rest, |c: char| c.is_whitespace() || matches!(c, '\'' | '[' | ']' | '(' | ')'))?;
         *rest = after;
     }
     let literal = literal(rest)?;
