@@ -119,7 +119,7 @@ impl Envoy {
             .args(["--file-flush-interval-msec", "10"])
             .args(["--drain-time-s", &start.drain_seconds.to_string()])
             .args(["--parent-shutdown-time-s", &(start.drain_seconds + 1).to_string()])
-            .args(["--log-level", "info", "--log-format", "%l %n %v"])
+            .args(["--log-level", "info", "--log-format", "%l %n %t %v"])
             .envs(start.environment)
             .current_dir(start.folder.path())
             .stdin(Stdio::null())

@@ -17,6 +17,7 @@ pub mod browser;
 pub mod client;
 pub mod command;
 pub mod conformance;
+pub mod differential;
 pub mod dns;
 pub mod envoy;
 pub mod fake;
@@ -39,6 +40,7 @@ struct Harness;
 
 mod background;
 mod changes;
+mod message;
 
 /// How long the waiting functions of this crate wait before they give up: far longer than anything here takes.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

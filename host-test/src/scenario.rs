@@ -9,6 +9,7 @@ mod run;
 pub use check::Mismatch;
 pub use random::random;
 pub use run::{Report, config, run, run_watched};
+pub(crate) use run::{connection, request, rule, title};
 
 use crate::{
     host::{Fault, abi::LogLevel},

@@ -80,6 +80,27 @@ fn the_five_minutes_of_the_document_lead_a_foreign_module_to_a_passing_scenario(
     assert!(tested.contains("1 passed, 0 failed"), "{tested}");
 }
 
+#[test]
+fn a_scenario_that_no_envoy_can_live_through_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (guest, scenario) = (folder.path().join("guest.wasm"), folder.path().join("scenario.toml"));
+    fs::write(&guest, wat::parse_str(GUEST).unwrap()).unwrap();
+    fs::write(&scenario, "name = \"Back\"\n[[step]]\nclock = -1\n").unwrap();
+    let run = |envoy: &str| {
+        let arguments = ["test".as_ref(), scenario.as_os_str(), "--wasm".as_ref(), guest.as_os_str()];
+        host_test().args(arguments).args(["--envoy", envoy]).output().unwrap()
+    };
+    // It is not started.
+    let output = run(env!("CARGO_BIN_EXE_host-test"));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let expected = ", only simulated: step 1 (change): Envoy's clock is the machine's\n";
+    assert!(output.status.success() && stdout.contains(expected), "{stdout}");
+    let output = run("/nowhere/envoy");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "error: no Envoy at /nowhere/envoy: --envoy takes the path of the program\n");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 /// The words of a command line with simple quotes.
 fn words(line: &str) -> Vec<String> {
     let quoted = line.split('\'').enumerate();

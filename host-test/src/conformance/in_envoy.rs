@@ -1,7 +1,6 @@
 //! The guest in a real Envoy.
 
 pub(super) mod configuration;
-mod message;
 pub(super) mod servers;
 mod streams;
 

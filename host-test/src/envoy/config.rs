@@ -245,12 +245,7 @@ fn common(surroundings: Surroundings) -> Value {
     let labels = ["action", "reason", "source", "outcome"];
     let tags: Vec<_> =
         labels.iter().map(|label| json!({"tag_name": label, "regex": format!("(;{label}=([^;]+))")})).collect();
-    let mut upstream = cluster("upstream", surroundings.upstream);
-    upstream["typed_extension_protocol_options"] = json!({
-        HTTP_OPTIONS: typed("extensions.upstreams.http.v3.HttpProtocolOptions", json!({
-            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
-        })),
-    });
+    let upstream = with_trailers(cluster("upstream", surroundings.upstream));
     let mut api = cluster("criminalip", surroundings.api);
     if surroundings.inject_key {
         api["typed_extension_protocol_options"] = json!({
@@ -292,6 +287,14 @@ pub(crate) fn cluster(name: &str, address: SocketAddr) -> Value {
             {"endpoint": {"address": socket_address(address)}},
         ]}]},
     })
+}
+
+/// The same cluster, to which trailers are passed on.
+pub(crate) fn with_trailers(mut cluster: Value) -> Value {
+    let options = json!({"explicit_http_config": {"http_protocol_options": {"enable_trailers": true}}});
+    cluster["typed_extension_protocol_options"] =
+        json!({HTTP_OPTIONS: typed("extensions.upstreams.http.v3.HttpProtocolOptions", options)});
+    cluster
 }
 
 pub(crate) fn socket_address(address: SocketAddr) -> Value {

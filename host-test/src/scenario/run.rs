@@ -132,7 +132,8 @@ pub fn config(scenario: &Scenario, module: &Module) -> Result<Config> {
     Ok(config)
 }
 
-fn rule(answer: &Answer, start: u64) -> Result<Rule> {
+/// What a cluster does, by a scenario's answer; `start` is the time of day in Unix nanoseconds.
+pub(crate) fn rule(answer: &Answer, start: u64) -> Result<Rule> {
     let rule = if let Some(name) = &answer.criminalip {
         fake::simulated(fake::Answer::from_name(name)?, start).called(name)
     } else if let Some(failure) = answer.fails {
@@ -246,7 +247,8 @@ impl Runner<'_> {
     }
 }
 
-fn title(step: &Step) -> String {
+/// What a step is called.
+pub(crate) fn title(step: &Step) -> String {
     match (&step.request, &step.connect, &step.await_end) {
         (Some(line), _, _) => {
             format!("{line}{}", step.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default())
@@ -259,7 +261,8 @@ fn title(step: &Step) -> String {
     }
 }
 
-fn request(line: &str, step: &Step) -> Result<Request> {
+/// The request of a step.
+pub(crate) fn request(line: &str, step: &Step) -> Result<Request> {
     let (method, path) =
         line.split_once(' ').with_context(|| format!("{line:?}: write method and path, such as `GET /`"))?;
     let mut request = Request::new(method, path);
@@ -298,7 +301,8 @@ fn request(line: &str, step: &Step) -> Result<Request> {
     Ok(request)
 }
 
-fn connection(data: &[String], step: &Step) -> Connection {
+/// The connection of a step.
+pub(crate) fn connection(data: &[String], step: &Step) -> Connection {
     let mut connection = Connection::from(step.from.as_deref().unwrap_or("192.0.2.1:50000"));
     connection.data = data.iter().map(|piece| (step.pace.0, piece.clone().into_bytes())).collect();
     connection.worker = step.worker.unwrap_or(1);

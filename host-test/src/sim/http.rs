@@ -87,6 +87,9 @@ impl Sim {
                     self.close_callbacks(id, CloseType::Remote);
                 }
                 if !self.is_over(id) {
+                    if http {
+                        self.set_details(id, "downstream_remote_disconnect");
+                    }
                     self.end(id, End::ClientLeft);
                 }
             }

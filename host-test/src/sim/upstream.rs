@@ -65,6 +65,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request that came over a real network: of no worker and no context.
+    pub(crate) fn received(cluster: &str, headers: HeaderMap, body: Vec<u8>) -> Request {
+        let (worker, vm, context, token) = Default::default();
+        let (cluster, trailers) = (cluster.to_owned(), HeaderMap::default());
+        Request { worker, vm, context, token, cluster, headers, body, trailers, timeout: None }
+    }
+
     /// Its path, as text.
     pub fn path(&self) -> String {
         String::from_utf8_lossy(self.headers.first(":path").unwrap_or_default()).into_owned()
@@ -95,6 +102,16 @@ pub enum Responder {
     Always(Answer),
     /// It depends on the request.
     By(Rc<dyn Fn(&Request) -> Answer>),
+}
+
+impl Responder {
+    /// The answer to this request.
+    pub fn to(&self, request: &Request) -> Answer {
+        match self {
+            Responder::Always(answer) => answer.clone(),
+            Responder::By(answer) => answer(request),
+        }
+    }
 }
 
 impl fmt::Debug for Rule {
@@ -271,10 +288,7 @@ impl Upstreams {
             Err(status) => return Dispatched::Refused(status),
         };
         rule.times = rule.times.map(|times| times - 1);
-        let answer = match &rule.answer {
-            Responder::Always(answer) => answer.clone(),
-            Responder::By(answer) => answer(&request),
-        };
+        let answer = rule.answer.to(&request);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let jitter = if rule.jitter.is_zero() { 0 } else { random.below(nanos(rule.jitter).saturating_add(1)) };
         let at = now.saturating_add(nanos(rule.after)).saturating_add(jitter);

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use host_test::{
+    differential::{self, Verdict},
+    envoy,
     host::Module,
-    scenario::{self, Scenario},
-    trace::envoy,
+    scenario::{self, Report, Scenario},
+    trace,
 };
 use std::{
     collections::BTreeMap,
@@ -13,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// Runs scenarios: one, or all of a folder and those below it.
 #[derive(Debug, Args)]
@@ -31,6 +34,10 @@ pub(super) struct Test {
     /// Show the calls of those that fail, as in Envoy's trace log
     #[arg(long)]
     trace: bool,
+    /// Run those that pass in a real Envoy as well, and show what differs; without a path, the Envoy of the environment's
+    /// ENVOY or on PATH. A scenario that Envoy cannot be made to live through is named, with the reason
+    #[arg(long, value_name = "PATH", num_args = 0..=1)]
+    envoy: Option<Option<PathBuf>>,
 }
 
 impl Test {
@@ -40,6 +47,7 @@ impl Test {
         let mut modules = BTreeMap::new();
         let (mut passed, mut failed) = (0, 0);
         let start = Instant::now();
+        let envoy = self.envoy.as_ref().map(|path| Real::of(path.as_deref())).transpose()?;
         for path in files {
             let mut scenario = Scenario::read(&path)?;
             let wanted = |text: &String| path.display().to_string().contains(text) || scenario.name.contains(text);
@@ -47,29 +55,62 @@ impl Test {
                 continue;
             }
             scenario.seed = self.seed.unwrap_or(scenario.seed);
-            let module = self.module(&scenario, &mut modules).with_context(|| format!("in {}", path.display()))?;
-            let report = scenario::run(&scenario, &module).with_context(|| format!("in {}", path.display()))?;
-            let word = if report.passed() { "ok    " } else { "FAILED" };
-            println!("{word} {} ({})", scenario.name, path.display());
-            for mismatch in &report.mismatches {
-                println!("    {mismatch}");
+            let place = || format!("in {}", path.display());
+            let wasm = self.wasm(&scenario).with_context(place)?;
+            let module = module(&wasm, &mut modules).with_context(place)?;
+            let report = scenario::run(&scenario, &module).with_context(place)?;
+            let mut lines: Vec<_> = report.mismatches.iter().map(ToString::to_string).collect();
+            let mut note = String::new();
+            if let Some(envoy) = envoy.as_ref().filter(|_| report.passed()) {
+                match envoy.compare(&scenario, &report, &wasm).with_context(place)? {
+                    Verdict::Same => note.push_str(", the same in Envoy"),
+                    Verdict::Differs(differences) => lines = differences,
+                    Verdict::SimulationOnly(why) => note = format!(", only simulated: {why}"),
+                }
             }
-            if self.trace && !report.passed() {
-                println!("{}", envoy::lines(&report.trace));
+            let word = if lines.is_empty() { "ok    " } else { "FAILED" };
+            println!("{word} {} ({}){note}", scenario.name, path.display());
+            for line in &lines {
+                println!("    {line}");
             }
-            if report.passed() { passed += 1 } else { failed += 1 }
+            if self.trace && !lines.is_empty() {
+                println!("{}", trace::envoy::lines(&report.trace));
+            }
+            if lines.is_empty() { passed += 1 } else { failed += 1 }
         }
         println!("{passed} passed, {failed} failed, in {:.2} s", start.elapsed().as_secs_f64());
         Ok(failed == 0)
     }
 
-    fn module(&self, scenario: &Scenario, modules: &mut BTreeMap<PathBuf, Module>) -> Result<Module> {
+    fn wasm(&self, scenario: &Scenario) -> Result<PathBuf> {
         let path = self.wasm.clone().or_else(|| scenario.module.as_ref().map(PathBuf::from));
-        let path = path.context("it names no module: give one with --wasm")?;
-        if !modules.contains_key(&path) {
-            modules.insert(path.clone(), Module::read(&path)?);
-        }
-        Ok(modules[&path].clone())
+        path.context("it names no module: give one with --wasm")
+    }
+}
+
+fn module(path: &Path, modules: &mut BTreeMap<PathBuf, Module>) -> Result<Module> {
+    if !modules.contains_key(path) {
+        modules.insert(path.to_owned(), Module::read(path)?);
+    }
+    Ok(modules[path].clone())
+}
+
+/// A real Envoy to compare with.
+struct Real {
+    envoy: PathBuf,
+    runtime: Runtime,
+}
+
+impl Real {
+    /// With the Envoy at this path, or any that is found.
+    fn of(path: Option<&Path>) -> Result<Real> {
+        let envoy = path.map_or_else(envoy::find, |path| Ok(path.to_owned()))?;
+        ensure!(envoy.is_file(), "no Envoy at {}: --envoy takes the path of the program", envoy.display());
+        Ok(Real { envoy, runtime: Builder::new_current_thread().enable_all().build()? })
+    }
+
+    fn compare(&self, scenario: &Scenario, report: &Report, wasm: &Path) -> Result<Verdict> {
+        self.runtime.block_on(differential::compare(scenario, report, wasm, &self.envoy))
     }
 }
 

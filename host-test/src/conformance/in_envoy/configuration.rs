@@ -3,7 +3,7 @@
 use super::servers::Servers;
 use crate::{
     conformance::NAME,
-    envoy::config::{cluster, listeners_file, socket_address, typed},
+    envoy::config::{cluster, listeners_file, socket_address, typed, with_trailers},
 };
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -92,11 +92,6 @@ fn write(file: &Path, listeners: Vec<Value>) -> Result<()> {
     let beside = file.with_extension("new.json");
     fs::write(&beside, listeners.to_string())?;
     Ok(fs::rename(beside, file)?)
-}
-
-fn with_trailers(mut cluster: Value) -> Value {
-    set_protocol(&mut cluster, json!({"http_protocol_options": {"enable_trailers": true}}));
-    cluster
 }
 
 fn set_protocol(cluster: &mut Value, protocol: Value) {

@@ -1,10 +1,10 @@
 //! Upstreams that keep what they get as it comes.
 
-use super::message::{Message, message};
 use crate::{
     background::Background,
     changes::Watched,
     conformance::{UPSTREAM_BODY, UPSTREAM_HEADERS, UPSTREAM_TRAILERS},
+    message::{Message, message},
 };
 use anyhow::Result;
 use std::{

@@ -1,10 +1,10 @@
 //! Streams through the Envoy with the guest, and what comes of each.
 
-use super::{
+use super::servers::Servers;
+use crate::{
+    conformance::{CLIENT_BODY, CLIENT_HEADERS, CLIENT_TRAILERS, shown},
     message::{Message, message},
-    servers::Servers,
 };
-use crate::conformance::{CLIENT_BODY, CLIENT_HEADERS, CLIENT_TRAILERS, shown};
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use tokio::{

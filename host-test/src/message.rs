@@ -1,7 +1,7 @@
 //! Messages of HTTP/1.1, as clients and upstreams here send and read them: with trailers, and whole or not.
 
 /// The bytes of a message whose body comes in chunks.
-pub(super) fn message(first: &str, headers: &[(&str, &str)], body: &str, trailers: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn message(first: &str, headers: &[(&str, &str)], body: &str, trailers: &[(&str, &str)]) -> Vec<u8> {
     let list =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
     let (headers, trailers) = (list(headers), list(trailers));
@@ -12,20 +12,20 @@ pub(super) fn message(first: &str, headers: &[(&str, &str)], body: &str, trailer
 
 /// A message in its parts, as many as there are.
 #[derive(Debug, Default)]
-pub(super) struct Message {
-    pub(super) first: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: Vec<(String, String)>,
+pub(crate) struct Message {
+    pub(crate) first: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, String)>,
     /// How many bytes it has, if it is whole.
-    pub(super) length: Option<usize>,
+    pub(crate) length: Option<usize>,
     /// Whether something is in it that does not belong there.
-    pub(super) garbled: bool,
+    pub(crate) garbled: bool,
 }
 
 impl Message {
     /// Reads the first of these messages.
-    pub(super) fn read(bytes: &[u8]) -> Message {
+    pub(crate) fn read(bytes: &[u8]) -> Message {
         let mut message = Message::default();
         let mut reader = Reader { bytes, at: 0 };
         message.length = message.fill(&mut reader).map(|()| reader.at);
