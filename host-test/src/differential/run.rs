@@ -216,7 +216,7 @@ impl Runner<'_> {
             }
         }
         let ended = self.streams.iter().filter(|stream| stream.outcome.end.is_some()).count();
-        self.wait_for_deletions(simulated).await;
+        self.wait_for_last_calls(simulated).await;
         let access: Vec<Value> = if ended == 0 {
             Vec::new()
         } else {
@@ -268,15 +268,24 @@ impl Runner<'_> {
 
     /// The last calls of a stream come after everything else that there is to wait for. What is missing then is a
     /// difference.
-    async fn wait_for_deletions(&self, simulated: &Report) {
-        const DELETION: &str = "[host->vm] proxy_on_delete(";
-        let lines = trace::envoy::lines(&simulated.trace);
-        let expected = lines.lines().filter(|line| line.starts_with(DELETION)).count();
-        let deleted = async || {
-            let found = self.envoy.log().iter().filter(|line| line.contains(DELETION)).count();
-            ensure!(found >= expected, "{found} of {expected}");
+    async fn wait_for_last_calls(&self, simulated: &Report) {
+        const LAST: [&str; 3] = ["proxy_on_done(", "proxy_on_log(", "proxy_on_delete("];
+        let count = |lines: &mut dyn Iterator<Item = &str>| {
+            let mut counts = [0; LAST.len()];
+            for line in lines {
+                let Some((_, called)) = line.split_once("[host->vm] ") else { continue };
+                for (count, call) in counts.iter_mut().zip(LAST) {
+                    *count += usize::from(called.starts_with(call));
+                }
+            }
+            counts
+        };
+        let expected = count(&mut trace::envoy::lines(&simulated.trace).lines());
+        let all_made = async || {
+            let made = count(&mut self.envoy.log().iter().map(String::as_str));
+            ensure!(made.iter().zip(expected).all(|(made, expected)| *made >= expected), "{made:?} of {expected:?}");
             Ok(())
         };
-        let _ = time::timeout(LAST_LINES, eventually(deleted)).await;
+        let _ = time::timeout(LAST_LINES, eventually(all_made)).await;
     }
 }
