@@ -236,6 +236,9 @@ pub struct Expect {
     /// Headers of the response: what the value holds; `""` for any; `false` for none of this name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Holds>,
+    /// Trailers of the response, as above.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailers: BTreeMap<String, Holds>,
     /// What the response's body, or what a TCP client gets, holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
@@ -245,6 +248,9 @@ pub struct Expect {
     /// Headers that reach the upstream, as above.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub forwarded_headers: BTreeMap<String, Holds>,
+    /// Trailers that reach the upstream, as above.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub forwarded_trailers: BTreeMap<String, Holds>,
     /// What the body that reaches the upstream holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_body: Option<String>,

@@ -72,12 +72,12 @@ impl Checker<'_> {
         self.same("details", expect.details.as_ref(), &outcome.details);
         let forwarded = outcome.forwarded.is_some() || outcome.connected;
         self.same("forwarded", expect.forwarded.as_ref(), &forwarded);
+        let none = HeaderMap::default();
         self.headers("header", &expect.headers, &outcome.response_headers);
-        self.headers(
-            "forwarded header",
-            &expect.forwarded_headers,
-            outcome.forwarded.as_ref().unwrap_or(&HeaderMap::default()),
-        );
+        self.headers("trailer", &expect.trailers, outcome.response_trailers.as_ref().unwrap_or(&none));
+        self.headers("forwarded header", &expect.forwarded_headers, outcome.forwarded.as_ref().unwrap_or(&none));
+        let trailers = outcome.forwarded_trailers.as_ref().unwrap_or(&none);
+        self.headers("forwarded trailer", &expect.forwarded_trailers, trailers);
         self.text("body", expect.body.as_deref(), &outcome.response_body);
         self.text("forwarded body", expect.forwarded_body.as_deref(), &outcome.forwarded_body);
         for (name, holds) in &expect.filter_state {
