@@ -74,8 +74,10 @@ impl Sim {
         let Origin { status, headers, body, trailers, .. } = request.origin.clone();
         let mut all = HeaderMap::default();
         all.add(":status", status.to_string());
-        if trailers.is_none() {
-            all.add("content-length", body.iter().map(Vec::len).sum::<usize>().to_string());
+        // Before trailers, HTTP/1.1 sends a body in chunks.
+        match trailers {
+            None => all.add("content-length", body.iter().map(Vec::len).sum::<usize>().to_string()),
+            Some(_) => all.add("transfer-encoding", "chunked"),
         }
         for (name, value) in headers.iter() {
             all.add(name, value);
