@@ -18,7 +18,9 @@ fn calls(log: &[String]) -> Vec<String> {
     const OTHERS: [&str; 2] = ["on_tick", "on_memory_allocate"];
     let mut calls = Vec::new();
     let mut within = None;
-    for line in log.iter().filter_map(|line| line.strip_prefix("trace wasm [")) {
+    // Behind level and logger is the thread.
+    let of_wasm = log.iter().filter_map(|line| Some(line.strip_prefix("trace wasm ")?.split_once(" [")?.1));
+    for line in of_wasm {
         let Some((border, call)) = line.split_once("] ") else { continue };
         let call = call.trim_start_matches("env.").trim_start_matches("proxy_");
         let name = call.split(['(', ' ']).next().unwrap_or(call);
