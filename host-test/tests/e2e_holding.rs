@@ -170,6 +170,7 @@ async fn past_the_hold_the_first_look_decides_and_the_answer_is_enforced_on_the_
     assert_eq!(reply.upstream()?.header("x-criminalip"), ["verdict=allow, source=first_look"]);
     let refused = lab.ask_at("strict", Some(peer::C2)).send().await?;
     assert_eq!(refused.status.as_u16(), 403);
+    lab.fake.wait_for_calls(1).await?;
     lab.fake.release();
     lab.wait_for_metric("criminalip_lookups_total;outcome=assessed", 1).await?;
     assert_eq!(lab.ask(peer::C2).send().await?.status.as_u16(), 403);
@@ -186,6 +187,7 @@ async fn beyond_max_held_streams_are_not_held() -> Result<()> {
     lab.wait_for_active(2).await?;
     let third = lab.ask(peer::TOR).send().await?.upstream()?;
     assert_eq!(third.header("x-criminalip"), ["verdict=allow, source=first_look"]);
+    lab.fake.wait_for_calls(1).await?;
     lab.fake.release();
     for reply in held {
         assert_eq!(reply.await??.status.as_u16(), 200);

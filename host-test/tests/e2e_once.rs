@@ -86,6 +86,7 @@ async fn a_kept_connection_is_closed_when_a_late_answer_denies_it() -> Result<()
     let connection = Http2::connect(lab.address(MAIN), Some(peer::C2)).await?;
     let first = connection.send(lab.ask(peer::C2)).await?;
     assert_eq!(first.upstream()?.header(TAG), ["verdict=allow, source=first_look"]);
+    lab.fake.wait_for_calls(1).await?;
     lab.fake.release();
     lab.envoy.wait_for_log("\"late\":true").await?;
     assert!(connection.send(lab.ask(peer::C2)).await.is_err(), "it is closed");

@@ -116,6 +116,7 @@ async fn a_connection_that_passed_the_first_look_is_closed_when_the_answer_denie
     let mut good = Client::from(peer::CLEAN, lab.address(MAIN)).await?;
     assert_eq!(good.exchange(b"before").await?, b"before");
     lab.wait_for_metric("criminalip_connections", 2).await?;
+    lab.fake.wait_for_call_about(peer::C2).await?;
     lab.fake.release();
     assert_eq!(bad.closed().await?, b"");
     let line = lab.envoy.wait_for_log("\"late\":true").await?;
@@ -223,6 +224,7 @@ async fn connections_that_passed_on_several_workers_are_all_closed_by_one_answer
     for client in &mut clients {
         assert_eq!(client.exchange(b"before").await?, b"before");
     }
+    lab.fake.wait_for_calls(1).await?;
     lab.fake.release();
     for client in &mut clients {
         assert_eq!(client.closed().await?, b"");

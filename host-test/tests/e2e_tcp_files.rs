@@ -115,6 +115,7 @@ async fn once_per_connection_rbac_refuses_what_would_be_denied_also_what_is_lear
     lab.fake.tell(Rule::hold());
     let kept = Http2::connect(lab.address("once-per-connection"), Some(peer::C2)).await?;
     assert_eq!(kept.send(ask(&lab, peer::C2)).await?.status.as_u16(), 200, "nothing is known yet");
+    lab.fake.wait_for_calls(1).await?;
     lab.fake.release();
     lab.envoy.wait_for_log("\"late\":true").await?;
     assert_eq!(kept.send(ask(&lab, peer::C2)).await?.status.as_u16(), 403);
