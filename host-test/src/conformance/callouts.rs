@@ -7,7 +7,7 @@ pub mod in_sim;
 
 mod cases;
 mod guest;
-mod server;
+pub(super) mod server;
 
 pub use cases::{CASES, Case};
 

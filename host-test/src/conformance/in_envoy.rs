@@ -113,7 +113,7 @@ async fn run(plan: &Plan) -> Result<Part> {
     let addresses = envoy.listeners().await?;
     let address = |name: &str| addresses.get(name).copied().context("no listener");
     let way = Way { with_guest: address(NAME)?, without: address(WITHOUT)?, servers };
-    if let Some(line) = plan.root_line() {
+    for line in plan.root_lines() {
         envoy.wait_for_log(line).await?;
     }
     // From now on there is a connection to the upstream that requests can take at once.

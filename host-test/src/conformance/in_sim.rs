@@ -1,7 +1,7 @@
 //! The guest in the simulated proxy.
 
 use super::{
-    early,
+    callouts, early,
     matrix::{Answers, collect},
     oldest,
     plan::{Kind, Plan},
@@ -46,6 +46,7 @@ fn start(guest: &Module, plan: &Plan, kind: PluginKind) -> Result<Sim> {
     };
     config.clusters.insert("api".to_owned(), vec![Rule::always(answer)]);
     config.clusters.insert("silent".to_owned(), vec![Rule::always(Answer::Never)]);
+    config.clusters.insert("grpc".to_owned(), vec![Rule::always(callouts::in_sim::pong())]);
     Ok(Sim::start(config)?)
 }
 

@@ -158,7 +158,19 @@ pub const ACTS: &[Call] = &[
 ];
 
 /// The callbacks of a root. In each of them it makes all calls.
-pub const ROOT: &[&str] = &["vm_start", "configure", "tick", "queue_ready", "http_call_response", "done", "delete"];
+pub const ROOT: &[&str] = &[
+    "vm_start",
+    "configure",
+    "tick",
+    "queue_ready",
+    "http_call_response",
+    "grpc_receive_initial_metadata",
+    "grpc_receive",
+    "grpc_receive_trailing_metadata",
+    "grpc_close",
+    "done",
+    "delete",
+];
 
 /// The callbacks of a request.
 pub const REQUEST: &[&str] = &[
@@ -288,13 +300,14 @@ impl Plan {
         text
     }
 
-    /// What the root logs last when it starts.
-    pub fn root_line(&self) -> Option<&'static str> {
-        (!self.root.is_empty()).then_some(match self.kind {
-            // Ticks, queues and its callout are over.
-            Kind::Requests | Kind::Connections => "root http_call_response ",
-            Kind::Oldest => "root configure ",
-        })
+    /// What the root logs last when it starts, in any order.
+    pub fn root_lines(&self) -> &'static [&'static str] {
+        match self.kind {
+            _ if self.root.is_empty() => &[],
+            // Ticks, queues, its callout and its stream are over.
+            Kind::Requests | Kind::Connections => &["root http_call_response ", "root grpc_close "],
+            Kind::Oldest => &["root configure "],
+        }
     }
 
     /// What the guest logs last: by the last stream, which looks.

@@ -75,6 +75,17 @@ impl Probe {
             .with_borrow(|program| program.of(self.stream).iter().any(|line| line.phase == "*" || line.phase == phase))
     }
 
+    /// Opens a stream of gRPC that is answered with metadata and a message, through the SDK.
+    fn open(&self) {
+        // `GrpcService { envoy_grpc: EnvoyGrpc { cluster_name: "grpc" } }`
+        const SERVICE: &str = "\x0a\x06\x0a\x04grpc";
+        let opened = hostcalls::open_grpc_stream(SERVICE, "s", "pong", vec![]);
+        let sent = opened.and_then(|token| hostcalls::send_grpc_stream_message(token, Some(b"ping"), true));
+        if let Err(status) = sent {
+            log(&format!("no stream: {status:?}"));
+        }
+    }
+
     /// Asks for something, through the SDK, which would not know the answer otherwise.
     fn ask(&self) {
         let headers = vec![(":method", "GET"), (":path", "/"), (":authority", "a")];
@@ -103,6 +114,22 @@ impl Context for Probe {
         if self.stream.is_some() && !self.decides("http_call_response") {
             calls::resume_request();
         }
+    }
+
+    fn on_grpc_stream_initial_metadata(&mut self, _: u32, _: u32) {
+        self.at("grpc_receive_initial_metadata");
+    }
+
+    fn on_grpc_stream_message(&mut self, _: u32, _: usize) {
+        self.at("grpc_receive");
+    }
+
+    fn on_grpc_stream_trailing_metadata(&mut self, _: u32, _: u32) {
+        self.at("grpc_receive_trailing_metadata");
+    }
+
+    fn on_grpc_stream_close(&mut self, _: u32, _: u32) {
+        self.at("grpc_close");
     }
 
     fn on_done(&mut self) -> bool {
@@ -142,6 +169,7 @@ impl RootContext for Probe {
     fn on_tick(&mut self) {
         if !self.seen.borrow().contains("tick") {
             self.ask();
+            self.open();
         }
         self.at("tick");
     }

@@ -1,6 +1,6 @@
 //! The cases in a real Envoy.
 
-use super::{CASES, Case, guest::guest, of_stream, server::Server};
+use super::{CASES, Case, guest::guest, of_stream};
 use crate::{
     conformance::in_envoy::{configuration, servers::Servers, start},
     envoy::Envoy,
@@ -19,14 +19,14 @@ use tokio::{
 /// # Errors
 /// When there is no Envoy, or a stream does not end in it.
 pub async fn calls() -> Result<Vec<Vec<String>>> {
-    let (folder, servers, server) = (TempDir::new()?, Servers::start()?, Server::start()?);
+    let (folder, servers) = (TempDir::new()?, Servers::start()?);
     let mut modules = Vec::new();
     for (number, case) in CASES.iter().enumerate() {
         let path = folder.path().join(format!("{number}.wasm"));
         std::fs::write(&path, wat::parse_str(guest(case)).with_context(|| case.name)?)?;
         modules.push((number.to_string(), path));
     }
-    let envoy = start(&configuration::callout_bootstrap(&servers, server.address, &modules), folder).await?;
+    let envoy = start(&configuration::callout_bootstrap(&servers, &modules), folder).await?;
     let addresses = envoy.listeners().await?;
     envoy.set_log_level("wasm", "trace").await?;
     let mut all = Vec::new();

@@ -38,22 +38,32 @@ fn calls_of(case: &Case) -> Result<Vec<String>> {
     Ok(of_stream(sim.trace().entries().iter().filter_map(|entry| trace::envoy::line(&entry.event))))
 }
 
-/// What the server's methods do.
-fn answer(request: &upstream::Request) -> Answer {
-    let initial = [("content-type", "application/grpc"), ("x-a", "initial")];
-    let part = |messages: usize, status| Answer::Grpc {
-        headers: headers(&initial),
+const INITIAL: [(&str, &str); 2] = [("content-type", "application/grpc"), ("x-a", "initial")];
+
+/// An answer with so many messages, and this status.
+fn part(messages: usize, status: &str) -> Answer {
+    Answer::Grpc {
+        headers: headers(&INITIAL),
         messages: vec![b"pong".into(); messages],
         trailers: Some(headers(&[("x-a", "trailing"), ("grpc-status", status)])),
-    };
+    }
+}
+
+/// What the method `pong` answers.
+pub(in crate::conformance) fn pong() -> Answer {
+    part(1, "0")
+}
+
+/// What the server's methods do.
+fn answer(request: &upstream::Request) -> Answer {
     let response = |status, more: &[(&str, &str)], body: &[u8]| Answer::Response {
         status,
-        headers: headers(&[&initial, more].concat()),
+        headers: headers(&[&INITIAL, more].concat()),
         body: body.into(),
         trailers: HeaderMap::default(),
     };
     match request.path().trim_start_matches("/s/") {
-        "pong" => part(1, "0"),
+        "pong" => pong(),
         "both" => part(2, "0"),
         "mute" => part(0, "0"),
         "late" => part(1, "7"),
@@ -63,7 +73,7 @@ fn answer(request: &upstream::Request) -> Answer {
         "drop" => Answer::Reset,
         "half" => Answer::Cut,
         "echo" => {
-            Answer::Grpc { headers: headers(&initial[..1]), messages: vec![request.body.clone()], trailers: None }
+            Answer::Grpc { headers: headers(&INITIAL[..1]), messages: vec![request.body.clone()], trailers: None }
         }
         _ => Answer::Never,
     }

@@ -27,8 +27,9 @@ use tokio::{
 
 /// A running server; it stops when dropped.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(in crate::conformance) struct Server {
+    /// Where it listens.
+    pub(in crate::conformance) address: SocketAddr,
     _background: Background,
 }
 
@@ -37,7 +38,7 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot listen.
-    pub(super) fn start() -> Result<Server> {
+    pub(in crate::conformance) fn start() -> Result<Server> {
         let listener = StdListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;

@@ -30,7 +30,9 @@ pub(super) struct Guest<'a> {
 pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
     let clusters =
         [("web", &servers.web), ("api", &servers.web), ("plain", &servers.plain), ("silent", &servers.silent)];
-    let clusters: Vec<_> = clusters.iter().map(|(name, server)| with_trailers(cluster(name, server.address))).collect();
+    let mut clusters: Vec<_> =
+        clusters.iter().map(|(name, server)| with_trailers(cluster(name, server.address))).collect();
+    clusters.push(grpc_cluster(servers.grpc.address));
     json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
@@ -43,20 +45,14 @@ pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
 
 /// A bootstrap with a listener for each of these modules, and clusters for their callouts: with a server for HTTP, with one
 /// that never answers, with one for gRPC, and without any.
-pub(in crate::conformance) fn callout_bootstrap(
-    servers: &Servers,
-    grpc: SocketAddr,
-    modules: &[(String, PathBuf)],
-) -> Value {
-    let mut server = cluster("grpc", grpc);
-    set_protocol(&mut server, json!({"http2_protocol_options": {}}));
+pub(in crate::conformance) fn callout_bootstrap(servers: &Servers, modules: &[(String, PathBuf)]) -> Value {
     let bare = json!({"name": "bare", "type": "STATIC", "load_assignment": {"cluster_name": "bare"}});
     let web = |name| cluster(name, servers.web.address);
     json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
         "static_resources": {
-            "clusters": [web("web"), web("http"), cluster("mute", servers.silent.address), server, bare],
+            "clusters": [web("web"), web("http"), cluster("mute", servers.silent.address), grpc_cluster(servers.grpc.address), bare],
             "listeners": listeners_of(modules),
         },
     })
@@ -94,12 +90,15 @@ fn write(file: &Path, listeners: Vec<Value>) -> Result<()> {
     Ok(fs::rename(beside, file)?)
 }
 
-fn set_protocol(cluster: &mut Value, protocol: Value) {
-    let options = json!({"explicit_http_config": protocol});
+/// The cluster of gRPC, at this address.
+fn grpc_cluster(address: SocketAddr) -> Value {
+    let mut cluster = cluster("grpc", address);
+    let options = json!({"explicit_http_config": {"http2_protocol_options": {}}});
     cluster["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
             typed("extensions.upstreams.http.v3.HttpProtocolOptions", options),
     });
+    cluster
 }
 
 fn listener(name: &str, filters: Vec<Value>) -> Value {

@@ -3,7 +3,7 @@
 use crate::{
     background::Background,
     changes::Watched,
-    conformance::{UPSTREAM_BODY, UPSTREAM_HEADERS, UPSTREAM_TRAILERS},
+    conformance::{UPSTREAM_BODY, UPSTREAM_HEADERS, UPSTREAM_TRAILERS, callouts::server},
     message::{Message, message},
 };
 use anyhow::Result;
@@ -17,7 +17,8 @@ use tokio::{
     task::JoinSet,
 };
 
-/// All upstreams, on one thread: what one of them has to do is done before another does what came later.
+/// All upstreams. Those of HTTP and TCP are on one thread: what one of them has to do is done before another does what came
+/// later.
 #[derive(Debug)]
 pub(in crate::conformance) struct Servers {
     /// Answers each request of HTTP/1.1 with the same.
@@ -26,6 +27,8 @@ pub(in crate::conformance) struct Servers {
     pub(in crate::conformance) plain: Server,
     /// Never answers.
     pub(in crate::conformance) silent: Server,
+    /// Speaks gRPC.
+    pub(in crate::conformance) grpc: server::Server,
     _background: Background,
 }
 
@@ -65,7 +68,7 @@ impl Servers {
             }
             while servers.join_next().await.is_some() {}
         })?;
-        Ok(Servers { web, plain, silent, _background: background })
+        Ok(Servers { web, plain, silent, grpc: server::Server::start()?, _background: background })
     }
 }
 
