@@ -38,11 +38,18 @@ pub(super) fn differences(scenario: &Scenario, simulated: &Report, observed: &Ob
         found.truncate(before);
         found.extend(new);
     }
+    found.extend(calls_that_differ(scenario, simulated, &observed.log));
+    found
+}
+
+/// Where the calls of streams differ, in a line for each stream, if those of the scenario are compared.
+pub(super) fn calls_that_differ(scenario: &Scenario, simulated: &Report, log: &[String]) -> Vec<String> {
     // Of streams that come at once, it is chance which finds another's work done.
     if scenario.workers == 1 && scenario.step.iter().all(|step| step.times.unwrap_or(1) == 1) {
-        found.extend(calls::differences(&simulated.trace, &observed.log));
+        calls::differences(&simulated.trace, log)
+    } else {
+        Vec::new()
     }
-    found
 }
 
 fn of_outcome(place: &str, here: &Outcome, there: &Outcome, http: bool, found: &mut Vec<String>) {

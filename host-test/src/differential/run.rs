@@ -1,12 +1,11 @@
 //! A scenario's steps, in a real Envoy.
 
-use super::{client, configuration, servers::Servers};
+use super::{client, compare, configuration, servers::Servers};
 use crate::{
     envoy::{Envoy, Start},
     eventually,
     scenario::{self, Report, Scenario, Step, title},
     sim::{End, Outcome, PluginKind},
-    trace,
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -266,24 +265,12 @@ impl Runner<'_> {
         }
     }
 
-    /// The last calls of a stream come after everything else that there is to wait for. What is missing then is a
-    /// difference.
+    /// The last calls of a stream come after everything else that there is to wait for. What is missing, or other, when
+    /// that has had its time is a difference.
     async fn wait_for_last_calls(&self, simulated: &Report) {
-        const LAST: [&str; 3] = ["proxy_on_done(", "proxy_on_log(", "proxy_on_delete("];
-        let count = |lines: &mut dyn Iterator<Item = &str>| {
-            let mut counts = [0; LAST.len()];
-            for line in lines {
-                let Some((_, called)) = line.split_once("[host->vm] ") else { continue };
-                for (count, call) in counts.iter_mut().zip(LAST) {
-                    *count += usize::from(called.starts_with(call));
-                }
-            }
-            counts
-        };
-        let expected = count(&mut trace::envoy::lines(&simulated.trace).lines());
         let all_made = async || {
-            let made = count(&mut self.envoy.log().iter().map(String::as_str));
-            ensure!(made.iter().zip(expected).all(|(made, expected)| *made >= expected), "{made:?} of {expected:?}");
+            let different = compare::calls_that_differ(self.scenario, simulated, &self.envoy.log());
+            ensure!(different.is_empty(), "{different:?}");
             Ok(())
         };
         let _ = time::timeout(LAST_LINES, eventually(all_made)).await;
