@@ -208,22 +208,24 @@ impl Doorway {
         let (connection, time) = (request.connection(peer.ip, now.timestamp()), now.timestamp());
         let remote = Remote::from(peer.ip);
         let consulted = self.gate.consult(&site, &remote, &connection, time);
-        let consulted = match consulted {
+        let decision = match consulted {
+            Consulted::Decided(decision) => decision,
             Consulted::Stale(decision) => {
                 orders.due = true;
                 let proxy = Proxy { now, store: &self.memory };
-                Consulted::Decided(self.gate.refresh(&site, &remote, &connection, decision, proxy))
+                self.gate.refresh(&site, &remote, &connection, decision, proxy)
             }
-            consulted => consulted,
+            Consulted::Skip(_) => {
+                orders.decided.push(Decided::skipped(stream));
+                return json(&orders);
+            }
+            Consulted::Unknown => {
+                orders.unknown = Some(peer.ip);
+                return json(&orders);
+            }
         };
-        match consulted {
-            Consulted::Skip(_) => orders.decided.push(Decided::skipped(stream)),
-            Consulted::Decided(decision) | Consulted::Stale(decision) => {
-                let manner = Manner::of(accept, content_type);
-                orders.decided.push(Decided::new(stream, &site.config, &remote, &decision, manner));
-            }
-            Consulted::Unknown => orders.unknown = Some(peer.ip),
-        }
+        let manner = Manner::of(accept, content_type);
+        orders.decided.push(Decided::new(stream, &site.config, &remote, &decision, manner));
         json(&orders)
     }
 
