@@ -18,7 +18,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, net::IpAddr, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
 
 /// The documentation ranges (RFC 5737, RFC 3849), which stand for public peers in tests.
@@ -238,11 +238,9 @@ pub fn decision(line: &str) -> Option<Value> {
     json.get("peer").is_some().then_some(json)
 }
 
-/// Writes the listeners beside their place, then moves them there: Envoy watches for the move.
 fn write_listeners(folder: &std::path::Path, listeners: Vec<Value>) -> Result<PathBuf> {
-    let (place, beside) = (folder.join("listeners.json"), folder.join("listeners.new.json"));
-    fs::write(&beside, config::listeners_file(listeners).to_string())?;
-    fs::rename(beside, &place)?;
+    let place = folder.join("listeners.json");
+    config::replace_listeners(&place, listeners)?;
     Ok(place)
 }
 

@@ -2,13 +2,13 @@
 
 use super::servers::Servers;
 use crate::{
-    envoy::config::{cluster, listeners_file, socket_address, typed, with_trailers},
+    envoy::config::{bare_bootstrap, cluster, replace_listeners, socket_address, typed, with_trailers},
     scenario::Plugin,
     sim::{FailurePolicy, PluginKind},
 };
 use anyhow::Result;
 use serde_json::{Map, Value, json};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// The listener, and what its statistics are called.
 pub(super) const NAME: &str = "scenario";
@@ -20,14 +20,7 @@ const ORIGIN: &str = "origin";
 pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
     let mut clusters = vec![with_trailers(cluster(ORIGIN, servers.origin))];
     clusters.extend(servers.clusters.iter().map(|(name, address)| with_trailers(cluster(name, *address))));
-    json!({
-        "node": {"id": "test", "cluster": "test"},
-        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
-        "dynamic_resources": {"lds_config": {
-            "resource_api_version": "V3", "path_config_source": {"path": listeners},
-        }},
-        "static_resources": {"clusters": clusters},
-    })
+    bare_bootstrap(listeners, &clusters)
 }
 
 /// Writes the listener with the filter. The access log shows filter state of these names.
@@ -55,10 +48,7 @@ pub(super) fn write_listener(
         }],
         "filter_chains": [{"filters": filters}],
     });
-    // Envoy notices a file that is moved there.
-    let beside = file.with_extension("new.json");
-    fs::write(&beside, listeners_file(vec![listener]).to_string())?;
-    Ok(fs::rename(beside, file)?)
+    replace_listeners(file, vec![listener])
 }
 
 fn filter(kind: &str, plugin: &Plugin, configuration: &str, wasm: &Path) -> Value {

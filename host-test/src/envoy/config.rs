@@ -1,7 +1,8 @@
 //! Envoy configurations for tests, as JSON.
 
+use anyhow::Result;
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
 /// How a listener learns who the peer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,17 +229,34 @@ pub fn bootstrap(surroundings: Surroundings, listeners: Vec<Value>) -> Value {
 /// A bootstrap that takes its listeners from a file, and follows it.
 pub fn following_bootstrap(surroundings: Surroundings, listeners: &Path) -> Value {
     let mut bootstrap = common(surroundings);
-    bootstrap["dynamic_resources"] = json!({"lds_config": {
-        "resource_api_version": "V3", "path_config_source": {"path": listeners},
-    }});
+    bootstrap["dynamic_resources"] = follows(listeners);
     bootstrap
 }
 
-/// The contents of the file that [`following_bootstrap`] follows.
-pub fn listeners_file(listeners: Vec<Value>) -> Value {
+/// The same with clusters of one's own and nothing else.
+pub(crate) fn bare_bootstrap(listeners: &Path, clusters: &[Value]) -> Value {
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
+        "dynamic_resources": follows(listeners),
+        "static_resources": {"clusters": clusters},
+    })
+}
+
+fn follows(listeners: &Path) -> Value {
+    json!({"lds_config": {"resource_api_version": "V3", "path_config_source": {"path": listeners}}})
+}
+
+/// Writes the file that such a bootstrap follows: beside its place first, since Envoy watches for the move.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn replace_listeners(file: &Path, listeners: Vec<Value>) -> Result<()> {
     let resources: Vec<_> =
         listeners.into_iter().map(|listener| typed("config.listener.v3.Listener", listener)).collect();
-    json!({"resources": resources})
+    let beside = file.with_extension("new.json");
+    fs::write(&beside, json!({"resources": resources}).to_string())?;
+    Ok(fs::rename(beside, file)?)
 }
 
 fn common(surroundings: Surroundings) -> Value {

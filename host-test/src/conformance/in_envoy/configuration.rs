@@ -3,12 +3,11 @@
 use super::servers::Servers;
 use crate::{
     conformance::NAME,
-    envoy::config::{cluster, listeners_file, socket_address, typed, with_trailers},
+    envoy::config::{bare_bootstrap, cluster, replace_listeners, socket_address, typed, with_trailers},
 };
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::{
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -33,14 +32,7 @@ pub(super) fn bootstrap(servers: &Servers, listeners: &Path) -> Value {
     let mut clusters: Vec<_> =
         clusters.iter().map(|(name, server)| with_trailers(cluster(name, server.address))).collect();
     clusters.push(grpc_cluster(servers.grpc.address));
-    json!({
-        "node": {"id": "test", "cluster": "test"},
-        "admin": {"address": socket_address(([127, 0, 0, 1], 0).into())},
-        "dynamic_resources": {"lds_config": {
-            "resource_api_version": "V3", "path_config_source": {"path": listeners},
-        }},
-        "static_resources": {"clusters": clusters},
-    })
+    bare_bootstrap(listeners, &clusters)
 }
 
 /// A bootstrap with a listener for each of these modules, and clusters for their callouts: with a server for HTTP, with one
@@ -65,12 +57,12 @@ pub(super) fn write_listeners(file: &Path, guest: Guest<'_>, configuration: &str
     } else {
         manager(vec![filter("http", guest, configuration)])
     };
-    write(file, vec![listener(NAME, with), listener(WITHOUT, manager(Vec::new()))])
+    replace_listeners(file, vec![listener(NAME, with), listener(WITHOUT, manager(Vec::new()))])
 }
 
 /// Writes a listener for each of these modules.
 pub(super) fn write_modules(file: &Path, modules: &[(String, PathBuf)]) -> Result<()> {
-    write(file, listeners_of(modules))
+    replace_listeners(file, listeners_of(modules))
 }
 
 fn listeners_of(modules: &[(String, PathBuf)]) -> Vec<Value> {
@@ -80,14 +72,6 @@ fn listeners_of(modules: &[(String, PathBuf)]) -> Vec<Value> {
         listener(name, manager(vec![filter("http", guest, "")]))
     };
     modules.iter().map(listener).collect()
-}
-
-fn write(file: &Path, listeners: Vec<Value>) -> Result<()> {
-    let listeners = listeners_file(listeners);
-    // Envoy notices a file that is moved there.
-    let beside = file.with_extension("new.json");
-    fs::write(&beside, listeners.to_string())?;
-    Ok(fs::rename(beside, file)?)
 }
 
 /// The cluster of gRPC, at this address.
