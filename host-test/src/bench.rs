@@ -4,6 +4,7 @@
 //! arms take turns, round by round, so that whatever else the machine does falls on all of them.
 
 mod arm;
+mod count;
 mod load;
 mod meter;
 mod summary;
@@ -15,7 +16,7 @@ use crate::{
     fake::{Answer, Fake, KEY, Options as FakeOptions, Rule, peer},
 };
 use anyhow::{Context, Result, bail, ensure};
-use arm::{ARMS, Arm, LISTENER, NONE, Proof, SEEN_HEADER, SEEN_PATH, Setting};
+use arm::{ARMS, Arm, CALLS, LISTENER, NONE, Proof, SEEN_HEADER, SEEN_PATH, Setting};
 use meter::Meter;
 use std::{
     fs,
@@ -37,6 +38,8 @@ pub struct Options {
     pub arms: Vec<String>,
     /// The module that does nothing.
     pub noop: PathBuf,
+    /// Whether the instructions are counted by Valgrind as well.
+    pub count: bool,
     /// Where the summary is written.
     pub summary: PathBuf,
 }
@@ -55,9 +58,11 @@ pub async fn run(options: Options) -> Result<()> {
     let arms: Vec<Arm> = ARMS.into_iter().filter(|arm| options.measures(arm.name)).collect();
     let fake = Fake::start(FakeOptions::default())?;
     know_ourselves(&fake).await?;
-    let setting =
-        Setting { module: envoy::module()?, noop: options.noop, api: fake.address(), service: free_address()? };
     let folder = TempDir::new()?;
+    let calls = folder.path().join("calls.wasm");
+    fs::write(&calls, wat::parse_str(CALLS)?)?;
+    let (module, noop) = (envoy::module()?, options.noop);
+    let setting = Setting { module, noop, calls, api: fake.address(), service: free_address()? };
     let meter = Meter::new(folder.path().join("perf"));
     if !meter.counters() {
         println!("no hardware counters here: CPU time only");
@@ -76,7 +81,14 @@ pub async fn run(options: Options) -> Result<()> {
         }
         println!("{line}");
     }
-    let summary = Summary::new(meter.counters(), &samples);
+    let mut instructions = Vec::new();
+    for arm in arms.iter().filter(|_| options.count) {
+        let counted = count::instructions(*arm, &setting, processors).await;
+        let counted = counted.with_context(|| format!("arm {}, under Valgrind", arm.name))?;
+        println!("{}: {counted:.0} instructions", arm.name);
+        instructions.push((arm.name, counted));
+    }
+    let summary = Summary::new(meter.counters(), &samples, &instructions);
     println!("\n{}\n", summary.table());
     if let Some(goals) = summary.goals() {
         println!("{goals}\n");
@@ -100,8 +112,18 @@ const WARM_UP: u32 = 1;
 /// One turn of an arm, on an Envoy that is started for it: processes of the same arm differ, by how their memory
 /// happens to lie, and one process for all rounds would make a chance of its start the arm's figure.
 async fn measure(arm: Arm, setting: &Setting, meter: &Meter, seconds: u32, processors: Processors) -> Result<Sample> {
+    let (envoy, address) = start(arm, setting, envoy::find()?).await?;
+    pin(envoy.id(), processors.proxy)?;
+    let load = |seconds| meter.watch(envoy.id(), &load::words(address, seconds, processors.load));
+    load::read(&load(WARM_UP)?.0)?;
+    let (output, used) = load(seconds)?;
+    Ok(Sample::new(load::read(&output)?, used))
+}
+
+/// An Envoy that does the work of an arm, and where.
+async fn start(arm: Arm, setting: &Setting, envoy: PathBuf) -> Result<(Envoy, SocketAddr)> {
     let envoy = Envoy::start(Start {
-        envoy: envoy::find()?,
+        envoy,
         bootstrap: (arm.bootstrap)(setting).to_string(),
         json: true,
         concurrency: 1,
@@ -110,13 +132,9 @@ async fn measure(arm: Arm, setting: &Setting, meter: &Meter, seconds: u32, proce
         folder: TempDir::new()?,
     })
     .await?;
-    pin(envoy.id(), processors.proxy)?;
     let address = *envoy.listeners().await?.get(LISTENER).context("the listener is missing")?;
     eventually(async || prove(arm, &envoy, address).await).await?;
-    let load = |seconds| meter.watch(envoy.id(), &load::words(address, seconds, processors.load));
-    load::read(&load(WARM_UP)?.0)?;
-    let (output, used) = load(seconds)?;
-    Ok(Sample::new(load::read(&output)?, used))
+    Ok((envoy, address))
 }
 
 /// Whether the arm does its work.
@@ -207,6 +225,7 @@ mod tests {
             seconds: 1,
             arms: arms.iter().map(|&name| name.to_owned()).collect(),
             noop: PathBuf::new(),
+            count: false,
             summary: PathBuf::new(),
         };
         let measured = |arms| self::arms().filter(|arm| options(arms).measures(arm)).collect::<Vec<_>>();

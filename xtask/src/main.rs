@@ -71,6 +71,9 @@ enum Task {
         /// The arms to measure besides `none`, as in docs/performance.md; all unless given.
         #[arg(long, value_delimiter = ',')]
         arms: Vec<String>,
+        /// Also count the instructions of each arm, by Valgrind: exact, on any machine, in another five minutes.
+        #[arg(long)]
+        count: bool,
     },
     /// Flood an Envoy with requests of new peers: what that does to memory, credits and a known peer.
     Flood {
@@ -109,7 +112,7 @@ fn main() -> ExitCode {
         Task::Edge { test, bench } => edge::build_and(test, bench),
         Task::Demo { serve } => demo::run(serve),
         Task::Test { fast } => test::run(fast),
-        Task::Bench { rounds, seconds, arms } => bench::run(rounds, seconds, &arms),
+        Task::Bench { rounds, seconds, arms, count } => bench::run(rounds, seconds, &arms, count),
         Task::Flood { peers } => flood::run(peers),
         Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Soak { minutes, seed } => soak::run(minutes, seed),

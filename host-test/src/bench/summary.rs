@@ -15,6 +15,8 @@ const GOALS: [(&str, &str, f64); 5] = [
     ("portcullis_100k", "portcullis", 1.1),
     ("connection", "ext_authz", 0.05),
 ];
+/// How many instructions an arm is to add over `none`, at most.
+const MOST_INSTRUCTIONS: (&str, f64) = ("connection", 3_000.0);
 
 /// One arm in one round, per request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +79,9 @@ struct Line {
     added: Option<Sample>,
     /// The smallest and the largest CPU time of a round.
     cpu_range: (f64, f64),
+    /// Its instructions, and what these are more than those of `none`: by the counters, or by Valgrind.
+    instructions: Option<f64>,
+    instructions_added: Option<f64>,
 }
 
 /// The outcome of a run.
@@ -87,10 +92,13 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Sums up the arms' rounds, of which there are equally many, at least one.
-    pub(super) fn new(counters: bool, arms: &[(&'static str, Vec<Sample>)]) -> Summary {
+    /// Sums up the arms' rounds, of which there are equally many, at least one; with what Valgrind counted of an arm.
+    pub(super) fn new(counters: bool, arms: &[(&'static str, Vec<Sample>)], by_valgrind: &[(&str, f64)]) -> Summary {
         let none = arms.iter().find(|(name, _)| *name == NONE).map(|(_, samples)| &samples[..]);
-        Summary { counters, arms: arms.iter().map(|(name, samples)| Line::new(name, samples, none)).collect() }
+        let counted =
+            |name: &str| by_valgrind.iter().find(|(arm, _)| *arm == name).map(|(_, instructions)| *instructions);
+        let line = |(name, samples): &(&'static str, Vec<Sample>)| Line::new(name, samples, none, &counted);
+        Summary { counters, arms: arms.iter().map(line).collect() }
     }
 
     /// For machines; what was not counted is null.
@@ -98,7 +106,7 @@ impl Summary {
         let arm = |line: &Line| {
             let Sample { requests_per_second, cpu_us, counted } = line.median;
             json!({
-                "instructions": counted.map(|counted| counted.instructions),
+                "instructions": line.instructions,
                 "cycles": counted.map(|counted| counted.cycles),
                 "cpu_us": cpu_us,
                 "requests_per_second": requests_per_second,
@@ -111,21 +119,24 @@ impl Summary {
     /// For people: the medians, and what each arm adds over `none`.
     pub(super) fn table(&self) -> String {
         let mut heads = vec!["arm", "requests/s", "CPU us", "added", "lowest", "highest"];
+        if self.arms.iter().any(|line| line.instructions.is_some()) {
+            heads.extend(["instructions", "added"]);
+        }
         if self.counters {
-            heads.extend(["instructions", "added", "cycles", "added"]);
+            heads.extend(["cycles", "added"]);
         }
         let mut rows = vec![heads.into_iter().map(str::to_owned).collect()];
-        for Line { name, median, added, cpu_range: (lowest, highest) } in &self.arms {
+        for Line { name, median, added, cpu_range: (lowest, highest), instructions, instructions_added } in &self.arms {
             let mut row = vec![(*name).to_owned(), format!("{:.0}", median.requests_per_second)];
             row.push(format!("{:.2}", median.cpu_us));
             row.push(added.map(|added| format!("{:.2}", added.cpu_us)).unwrap_or_default());
             row.extend([lowest, highest].map(|cpu_us| format!("{cpu_us:.2}")));
-            if let Some(counted) = median.counted {
-                let added = added.and_then(|added| added.counted);
-                let counts: [fn(Counted) -> f64; 2] = [|counted| counted.instructions, |counted| counted.cycles];
-                for count in counts {
-                    row.push(format!("{:.0}", count(counted)));
-                    row.push(added.map(|added| format!("{:.0}", count(added))).unwrap_or_default());
+            let cycles = median.counted.map(|counted| counted.cycles);
+            let cycles_added = added.and_then(|added| added.counted).map(|counted| counted.cycles);
+            for (count, added) in [(instructions, instructions_added), (&cycles, &cycles_added)] {
+                if let Some(count) = count {
+                    row.push(format!("{count:.0}"));
+                    row.push(added.map(|added| format!("{added:.0}")).unwrap_or_default());
                 }
             }
             rows.push(row);
@@ -134,10 +145,12 @@ impl Summary {
     }
 
     /// For people: what the arms add over `none`, in relation to each other and to the goals, in cycles where they are
-    /// counted, else in CPU time. Goals whose arms were not measured are left out; `None` if no goal is left.
+    /// counted, else in CPU time. Where instructions are known, these ratios are shown as well. Goals whose arms were not
+    /// measured are left out; `None` if no goal is left.
     pub(super) fn goals(&self) -> Option<String> {
         let unit = if self.counters { "cycles" } else { "CPU time" };
         let mut rows = vec![vec![format!("added {unit}, as a ratio"), "measured".into(), "at most".into()]];
+        let in_instructions = |name: &str| self.line(name)?.instructions_added;
         for (arm, other, goal) in GOALS {
             let (Some(added), Some(other_added)) = (self.added(arm), self.added(other)) else { continue };
             let ratio = added / other_added;
@@ -147,27 +160,56 @@ impl Summary {
             } else {
                 (format!("{ratio:.3}"), if ratio <= goal { "reached" } else { "missed" })
             };
-            rows.push(vec![format!("{arm} / {other}"), measured, format!("{goal:.2}"), outcome.into()]);
+            let mut row = vec![format!("{arm} / {other}"), measured, format!("{goal:.2}"), outcome.into()];
+            if let (Some(arm), Some(other)) = (in_instructions(arm), in_instructions(other)) {
+                row.push(format!("in instructions {:.3}", arm / other));
+            }
+            rows.push(row);
+        }
+        let (arm, most) = MOST_INSTRUCTIONS;
+        if let Some(added) = in_instructions(arm) {
+            let outcome = if added <= most { "reached" } else { "missed" };
+            let row = [format!("{arm}, in instructions"), format!("{added:.0}"), format!("{most:.0}"), outcome.into()];
+            rows.push(row.into());
         }
         (rows.len() > 1).then(|| aligned(&rows))
     }
 
+    fn line(&self, name: &str) -> Option<&Line> {
+        self.arms.iter().find(|line| line.name == name)
+    }
+
     /// What an arm adds over `none`, in the unit of the goals.
     fn added(&self, name: &str) -> Option<f64> {
-        let added = self.arms.iter().find(|line| line.name == name)?.added?;
+        let added = self.line(name)?.added?;
         if self.counters { Some(added.counted?.cycles) } else { Some(added.cpu_us) }
     }
 }
 
 impl Line {
-    fn new(name: &'static str, samples: &[Sample], none: Option<&[Sample]>) -> Line {
+    fn new(
+        name: &'static str,
+        samples: &[Sample],
+        none: Option<&[Sample]>,
+        by_valgrind: &dyn Fn(&str) -> Option<f64>,
+    ) -> Line {
         let added = none.filter(|_| name != NONE).map(|none| {
             let rounds = samples.iter().zip(none);
             Sample::median(&rounds.map(|(sample, none)| sample.beyond(none)).collect::<Vec<_>>())
         });
         let times = || samples.iter().map(|sample| sample.cpu_us);
         let cpu_range = (times().fold(f64::MAX, f64::min), times().fold(0.0, f64::max));
-        Line { name, median: Sample::median(samples), added, cpu_range }
+        let median = Sample::median(samples);
+        let by_counters = |sample: Sample| sample.counted.map(|counted| counted.instructions);
+        let beyond_none = || Some(by_valgrind(name)? - by_valgrind(NONE).filter(|_| name != NONE)?);
+        Line {
+            name,
+            median,
+            added,
+            cpu_range,
+            instructions: by_counters(median).or_else(|| by_valgrind(name)),
+            instructions_added: added.and_then(by_counters).or_else(beyond_none),
+        }
     }
 }
 
@@ -211,7 +253,7 @@ mod tests {
             ("portcullis", vec![sample(26.0, None), sample(25.0, None), sample(40.0, None)]),
             ("lua", vec![sample(31.0, None), sample(29.0, None), sample(31.5, None)]),
         ];
-        Summary::new(false, &arms)
+        Summary::new(false, &arms, &[])
     }
 
     fn counted() -> Summary {
@@ -220,7 +262,7 @@ mod tests {
             ("portcullis", vec![sample(50.0, Some((92_000.0, 33_000.0)))]),
             ("lua", vec![sample(25.0, Some((91_000.0, 35_000.0)))]),
         ];
-        Summary::new(true, &arms)
+        Summary::new(true, &arms, &[])
     }
 
     #[test]
@@ -273,15 +315,41 @@ portcullis / lua               0.571     0.75  reached"
             counted().goals().unwrap(),
             "\
 added cycles, as a ratio  measured  at most
-portcullis / lua             0.800     0.75  missed"
+portcullis / lua             0.800     0.75  missed  in instructions 1.038"
         );
+    }
+
+    #[test]
+    fn what_valgrind_counted_stands_beside_cpu_time() {
+        let arms = ["none", "connection", "ext_authz"].map(|name| (name, vec![sample(20.0, None)]));
+        let counted = [("none", 70_000.0), ("connection", 72_000.4), ("ext_authz", 270_000.0)];
+        let summary = Summary::new(false, &arms, &counted);
+        assert_eq!(
+            summary.table(),
+            "\
+arm         requests/s  CPU us  added  lowest  highest  instructions   added
+none             50000   20.00          20.00    20.00         70000
+connection       50000   20.00   0.00   20.00    20.00         72000    2000
+ext_authz        50000   20.00   0.00   20.00    20.00        270000  200000"
+        );
+        assert_eq!(
+            summary.goals().unwrap(),
+            "\
+added CPU time, as a ratio   measured  at most
+connection / ext_authz              -     0.05  too noisy  in instructions 0.010
+connection, in instructions      2000     3000    reached"
+        );
+        assert_eq!(summary.json()["arms"]["connection"]["instructions"], 72_000.4);
+        let only_connection = [("none", 70_000.0), ("connection", 73_001.0)];
+        let goals = Summary::new(false, &arms[..2], &only_connection).goals().unwrap();
+        assert!(goals.ends_with("connection, in instructions      3001     3000  missed"), "{goals}");
     }
 
     #[test]
     fn an_arm_that_seems_to_cost_nothing_is_no_measure() {
         for (portcullis, lua) in [(20.0, 25.0), (25.0, 20.0)] {
             let arms = [("none", 20.0), ("portcullis", portcullis), ("lua", lua)];
-            let goals = Summary::new(false, &arms.map(|(name, cpu_us)| (name, vec![sample(cpu_us, None)])));
+            let goals = Summary::new(false, &arms.map(|(name, cpu_us)| (name, vec![sample(cpu_us, None)])), &[]);
             let goals = goals.goals().unwrap();
             assert!(goals.ends_with("\nportcullis / lua                   -     0.75  too noisy"), "{goals}");
         }
@@ -290,7 +358,8 @@ portcullis / lua             0.800     0.75  missed"
     #[test]
     fn what_slows_down_whole_rounds_does_not_count_as_added() {
         let rounds = |added: f64| [20.0, 30.0, 21.0, 45.0].map(|none| sample(none + added, None)).to_vec();
-        let summary = Summary::new(false, &[("none", rounds(0.0)), ("portcullis", rounds(3.0)), ("lua", rounds(6.0))]);
+        let summary =
+            Summary::new(false, &[("none", rounds(0.0)), ("portcullis", rounds(3.0)), ("lua", rounds(6.0))], &[]);
         assert_eq!(summary.added("portcullis"), Some(3.0));
         assert!(summary.goals().unwrap().contains(" 0.500 "));
     }
@@ -298,7 +367,7 @@ portcullis / lua             0.800     0.75  missed"
     #[test]
     fn without_two_arms_to_compare_there_is_no_goal() {
         let arms = [("none", vec![sample(20.0, None)]), ("portcullis", vec![sample(25.0, None)])];
-        assert_eq!(Summary::new(false, &arms).goals(), None);
+        assert_eq!(Summary::new(false, &arms, &[]).goals(), None);
     }
 
     #[test]

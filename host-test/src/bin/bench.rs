@@ -21,6 +21,9 @@ struct Arguments {
     /// The module that does nothing.
     #[arg(long)]
     noop: PathBuf,
+    /// Also count the instructions of each arm, by Valgrind.
+    #[arg(long)]
+    count: bool,
     /// Where to write the summary.
     #[arg(long)]
     summary: PathBuf,
@@ -28,6 +31,6 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { rounds, seconds, arms, noop, summary } = Arguments::parse();
-    bench::run(Options { rounds, seconds, arms, noop, summary }).await
+    let Arguments { rounds, seconds, arms, noop, count, summary } = Arguments::parse();
+    bench::run(Options { rounds, seconds, arms, noop, count, summary }).await
 }
