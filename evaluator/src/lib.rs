@@ -35,6 +35,7 @@ mod list;
 mod policy;
 mod profile;
 mod report;
+mod runs;
 mod scope;
 mod selection;
 mod tag;
@@ -56,6 +57,7 @@ pub use report::{
     AnswerError, Detail, DomainReading, EVIDENCE_MAX_AGE, Examination, Reading, examine, read_answer,
     read_domain_answer,
 };
+pub use runs::Runs;
 pub use scope::{Scope, SpecialPurpose, special_purpose};
 pub use selection::{Criteria, Selection};
 pub use tag::{Source, write_tag};

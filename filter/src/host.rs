@@ -340,7 +340,10 @@ fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
 /// Writes headers in the ABI's form: their number, each one's lengths, then names and values, each ended by NUL.
 fn pairs(headers: &[(&str, &str)]) -> Vec<u8> {
     let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = u32::try_from(headers.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    // At once: a warm refusal writes them too.
+    let room = headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(10));
+    let mut bytes = Vec::with_capacity(room.fold(4, usize::saturating_add));
+    bytes.extend_from_slice(&u32::try_from(headers.len()).unwrap_or(u32::MAX).to_le_bytes());
     for (name, value) in headers {
         bytes.extend_from_slice(&length(name));
         bytes.extend_from_slice(&length(value));

@@ -3,8 +3,7 @@
 use crate::index::Index;
 use crate::waiter::OwnedConnection;
 use crate::{Remote, Site, Sorted, StreamId, SubjectId};
-use evaluator::{Action, Source, Timestamp};
-use std::collections::BTreeMap;
+use evaluator::{Action, Runs, Source, Timestamp};
 use std::rc::Rc;
 
 /// Connections that one worker watches at the same time. The proxy's own limits are usually lower.
@@ -33,7 +32,7 @@ impl Open {
 /// The open connections of one worker that passed by something else than a list.
 #[derive(Default)]
 pub(crate) struct Connections {
-    streams: BTreeMap<StreamId, Box<Open>>,
+    streams: Runs<StreamId, Box<Open>>,
     by_peer: Index,
     /// Those of their peers about whom something was learned since it was last looked at, and from where.
     news: Sorted<SubjectId, Source>,
@@ -72,7 +71,7 @@ impl Connections {
 
     /// The connections from this one on.
     pub(crate) fn from(&self, first: StreamId) -> impl Iterator<Item = (StreamId, &Open)> {
-        self.streams.range(first..).map(|(stream, open)| (*stream, &**open))
+        self.streams.from(&first).map(|(stream, open)| (*stream, &**open))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Open)> {

@@ -19,7 +19,6 @@ use crate::{Effects, Feed, FeedFormat, Moment, RootId, WorkerId};
 use copy::FeedCopy;
 use evaluator::Timestamp;
 use ipnet::IpNet;
-use network::Network;
 use read::Reader;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -173,7 +172,7 @@ pub struct Named {
 pub fn read_feed(format: &FeedFormat, body: Vec<u8>, now: Timestamp) -> Result<Vec<IpNet>, FeedError> {
     let mut reader = Reader::new(format, body, now);
     while !reader.step()? {}
-    Ok(reader.finish()?.entries.into_keys().map(Network::to_ip_net).collect())
+    Ok(reader.finish()?.entries.into_iter().map(|(network, _)| network.to_ip_net()).collect())
 }
 
 /// The feeds of one worker.

@@ -1,18 +1,18 @@
 //! An order in which things are found again.
 
 use crate::{Moment, StreamId, SubjectId};
-use std::collections::BTreeSet;
+use evaluator::Runs;
 use std::ops::RangeInclusive;
 
 /// A set of items, peers or streams, in the order of a rank, then of the item itself. All orders of the gate are of this one
-/// type, since each type of key would bring a tree of its own into the module.
+/// type, since each type of key would bring code of its own into the module.
 #[derive(Default)]
-pub(crate) struct Index(BTreeSet<(u128, u128)>);
+pub(crate) struct Index(Runs<(u128, u128), ()>);
 
 impl Index {
     /// Inserts an item, unless it is there.
     pub(crate) fn insert(&mut self, rank: impl Into<u128>, item: impl Into<u128>) {
-        self.0.insert((rank.into(), item.into()));
+        self.0.insert((rank.into(), item.into()), ());
     }
 
     pub(crate) fn remove(&mut self, rank: impl Into<u128>, item: impl Into<u128>) {
@@ -22,12 +22,12 @@ impl Index {
     /// The items of these ranks, and their ranks.
     pub(crate) fn range(&self, ranks: RangeInclusive<u128>) -> impl Iterator<Item = (u128, u128)> {
         let (first, last) = ranks.into_inner();
-        self.0.range((first, 0)..=(last, u128::MAX)).copied()
+        self.0.from(&(first, 0)).map(|(item, ())| *item).take_while(move |(rank, _)| *rank <= last)
     }
 
     /// The item of the lowest rank, and its rank.
     pub(crate) fn first(&self) -> Option<(u128, u128)> {
-        self.0.first().copied()
+        self.0.iter().next().map(|(item, ())| *item)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::index::Index;
 use crate::{Decision, Moment, Remote, Site, StreamId, SubjectId};
-use evaluator::{Connection, Direction, Timestamp};
-use std::collections::BTreeMap;
+use evaluator::{Connection, Direction, Runs, Timestamp};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// The streams that wait, to be found by peer and by deadline: crowds wait at times, and each event must cost the same.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    streams: BTreeMap<StreamId, Box<Waiter>>,
+    streams: Runs<StreamId, Box<Waiter>>,
     by_peer: Index,
     by_deadline: Index,
 }

@@ -2,7 +2,7 @@
 
 use crate::index::Index;
 use crate::{LookupId, Moment, Priority, RootId, Site, Sorted, Subject, SubjectId};
-use std::collections::BTreeMap;
+use evaluator::Runs;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
@@ -71,8 +71,8 @@ impl Wanted {
 /// answer at the end of an index.
 #[derive(Default)]
 pub(crate) struct WantedList {
-    // In boxes, so that trees of different things have the same code.
-    peers: BTreeMap<SubjectId, Box<Wanted>>,
+    // In boxes, so that lists of different things have the same code.
+    peers: Runs<SubjectId, Box<Wanted>>,
     queued: usize,
     next: u64,
     /// What is queued, by root and urgency.
@@ -104,7 +104,7 @@ impl WantedList {
         priority: Priority,
         now: Moment,
     ) -> Option<SubjectId> {
-        if self.peers.contains_key(&peer) {
+        if self.peers.get(&peer).is_some() {
             self.change(peer, |wanted| wanted.priority = wanted.priority.min(priority));
             return None;
         }

@@ -1,9 +1,9 @@
 //! Hosts by pattern: lists that decide, and the scope of what is looked up.
 
 use super::{Host, is_internal, parse_host};
-use crate::Timestamp;
 use crate::list::Expiries;
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use crate::{Runs, Timestamp};
+use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 /// One host on a list, or all below a domain, and who put it there, why and until when.
@@ -22,9 +22,9 @@ pub struct HostEntry {
 /// A list of hosts. The longest name that fits decides, and finding it takes about as long among many as among few.
 #[derive(Clone, Debug, Default)]
 pub struct HostList {
-    exact: BTreeMap<Box<str>, HostEntry>,
+    exact: Runs<Box<str>, HostEntry>,
     /// By the domain that hosts are below.
-    below: BTreeMap<Box<str>, HostEntry>,
+    below: Runs<Box<str>, HostEntry>,
     expiries: Expiries,
 }
 
@@ -57,7 +57,7 @@ impl HostList {
             None => (&mut self.exact, &*entry.host),
         };
         match parse_host(name.as_bytes()) {
-            Ok(Host::Name { name, port: None }) => map.insert(name, entry).is_none(),
+            Ok(Host::Name { name, port: None }) => map.insert(name, entry),
             _ => false,
         }
     }

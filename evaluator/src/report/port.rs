@@ -3,8 +3,8 @@
 use super::json::{self, Fields, Scalar, Slots};
 use super::{Gathered, Marks, meaning, timestamp};
 use crate::certificate::{self, Certificate, Words};
-use crate::{Finding, Timestamp};
-use alloc::{collections::BTreeMap, format, string::String};
+use crate::{Finding, Runs, Timestamp};
+use alloc::{format, string::String};
 
 /// What is read of each record.
 pub(super) const NAMES: [&str; 9] = [
@@ -21,7 +21,7 @@ pub(super) const NAMES: [&str; 9] = [
 
 /// The newest record of each port so far.
 #[derive(Default)]
-pub(super) struct Ports(BTreeMap<Place, Newest>);
+pub(super) struct Ports(Runs<Place, Newest>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Socket {

@@ -11,10 +11,9 @@ use crate::core::audit;
 use crate::crew::{self, Pulse};
 use crate::notify::Ended;
 use crate::{Effects, Gate, Moment, Proxy, Sorted};
-use evaluator::Timestamp;
+use evaluator::{Runs, Timestamp};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -229,7 +228,7 @@ fn destination(writer: &mut Writer, found: &Found) {
 
 /// What all workers found, each destination once.
 fn merged(parts: &[Option<Part>]) -> Vec<Found> {
-    let mut all: BTreeMap<_, Found> = BTreeMap::new();
+    let mut all: Runs<_, Found> = Runs::default();
     for found in parts.iter().flatten().flat_map(|part| part.found.iter().take(FOUND)) {
         let key = (found.address, &found.host, found.port, found.is_egress);
         match all.get_mut(&key) {
@@ -237,7 +236,7 @@ fn merged(parts: &[Option<Part>]) -> Vec<Found> {
             None => drop(all.insert(key, found.clone())),
         }
     }
-    all.into_values().collect()
+    all.into_iter().map(|(_, found)| found).collect()
 }
 
 impl Found {

@@ -2,8 +2,7 @@
 //! taking a copy over is reading it, whatever its length.
 
 use super::network::Network;
-use evaluator::Timestamp;
-use std::collections::btree_map;
+use evaluator::{Runs, Timestamp};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -168,12 +167,12 @@ fn around<R: Record>(
 }
 
 /// What a feed was found to name, and until when.
-pub(crate) type Entries = std::collections::BTreeMap<Network, u32>;
+pub(crate) type Entries = Runs<Network, u32>;
 
 /// Makes a copy, so many entries at a time.
 #[derive(Debug)]
 pub(crate) struct Packing {
-    entries: btree_map::IntoIter<Network, u32>,
+    entries: <Entries as IntoIterator>::IntoIter,
     bytes: Vec<u8>,
     v6_from: usize,
     /// The entries around the next one, with their places plus one.
@@ -214,7 +213,7 @@ impl Packing {
             let Some((network, until)) = self.entries.next() else { return true };
             self.push(network, until);
         }
-        self.entries.len() == 0
+        false
     }
 
     fn push(&mut self, network: Network, until: u32) {

@@ -86,7 +86,7 @@ impl Reader {
             FeedFormat::Csv { column } => (Format::Csv(Box::new(csv::Csv::new(column.as_deref()))), column.is_none()),
             FeedFormat::Stix => (Format::Stix(json::Stix::default()), false),
         };
-        let found = Found { entries: Entries::new(), v4: 0, refused: Default::default(), has_place, now };
+        let found = Found { entries: Entries::default(), v4: 0, refused: Default::default(), has_place, now };
         Reader { body, at: 0, format, found }
     }
 

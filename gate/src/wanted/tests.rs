@@ -2,6 +2,7 @@ use super::*;
 use crate::Config;
 use proptest::prelude::*;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 const NOW: Moment = Moment::from_millis(1_800_000_000_000);
 

@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const FEED: u64 = 7;
 
@@ -9,7 +8,7 @@ fn network(text: &str) -> Network {
 }
 
 fn pack(entries: &Entries, before: Option<Rc<FeedCopy>>, step: usize) -> Packed {
-    let v4 = entries.keys().filter(|network| !network.is_v6).count();
+    let v4 = entries.iter().filter(|(network, _)| !network.is_v6).count();
     let mut packing = Packing::new(FEED, entries.clone(), v4, before);
     let room = packing.bytes.capacity();
     while !packing.step(step) {}
@@ -100,7 +99,7 @@ proptest! {
         others in prop::collection::vec(networks(), 1..30),
         now in 0..4u32,
     ) {
-        let packed = pack(&entries, None, 3);
+        let packed = pack(&entries.clone().into_iter().collect(), None, 3);
         let copy = FeedCopy::from_bytes(FEED, packed.copy.bytes().to_vec()).unwrap();
         prop_assert_eq!((copy.len(), packed.added, packed.removed), (entries.len(), entries.len(), 0));
         for host in entries.keys().chain(&others) {
@@ -122,7 +121,7 @@ proptest! {
         before in prop::collection::btree_set(networks(), 0..40),
         after in prop::collection::btree_set(networks(), 0..40),
     ) {
-        let entries = |networks: &std::collections::BTreeSet<Network>| -> BTreeMap<_, _> {
+        let entries = |networks: &std::collections::BTreeSet<Network>| -> Entries {
             networks.iter().map(|network| (*network, FOR_EVER)).collect()
         };
         let old = Rc::new(pack(&entries(&before), None, 5).copy);

@@ -35,7 +35,7 @@ fn check(format: &FeedFormat, body: &str, expected: &[&str], refused: [u32; 4]) 
         .collect();
     assert_eq!(entries, expected, "{body}");
     assert_eq!(found.refused, refused, "{body}");
-    assert_eq!(found.v4, found.entries.keys().filter(|network| !network.is_v6).count());
+    assert_eq!(found.v4, found.entries.iter().filter(|(network, _)| !network.is_v6).count());
 }
 
 #[track_caller]
@@ -225,13 +225,14 @@ proptest! {
         let addresses: Vec<String> = addresses.into_iter().map(|bits| std::net::Ipv4Addr::from(bits).to_string()).collect();
         // So that something lies across the border between two steps.
         let blank = " ".repeat(blank);
+        let all = |found: Found| (found.entries.into_iter().collect::<Vec<_>>(), found.refused);
         let plain = format!("#{blank}\n{}", addresses.join("\n"));
         let column = format!("\"{blank}\",IP\n,{}\n", addresses.join("\n,"));
         let objects: Vec<_> = addresses.iter().map(|ip| indicator(&format!("[ipv4-addr:value = '{ip}']"))).collect();
         let stix = format!("{blank}{}", bundle(&objects));
-        let one = read(&FeedFormat::Plain, plain.as_bytes()).map(|found| (found.entries, found.refused));
-        let two = read(&csv("IP"), column.as_bytes()).map(|found| (found.entries, found.refused));
-        let three = read(&FeedFormat::Stix, stix.as_bytes()).map(|found| (found.entries, found.refused));
+        let one = read(&FeedFormat::Plain, plain.as_bytes()).map(all);
+        let two = read(&csv("IP"), column.as_bytes()).map(all);
+        let three = read(&FeedFormat::Stix, stix.as_bytes()).map(all);
         prop_assert_eq!(&one, &two);
         prop_assert_eq!(&one, &three);
     }
