@@ -12,7 +12,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod workbench;
-mod writer;
 
 pub use access::{Caller, Credential, SHORTEST_TOKEN};
 pub(crate) use events::ended;

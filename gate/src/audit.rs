@@ -2,6 +2,7 @@
 
 use crate::crew::Pulse;
 use crate::store::{self, Store};
+use crate::writer::Writer;
 use crate::{Effects, Moment};
 use serde::{Deserialize, Serialize};
 
@@ -73,19 +74,19 @@ pub(crate) fn before(store: &dyn Store, newest: u32, before: Option<u32>) -> imp
 
 /// The log's line. Stable: other programs read it.
 fn line(act: &Act) -> String {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        event: &'a str,
-        seq: u32,
-        by: &'a str,
-        what: &'a str,
-        object: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        detail: Option<&'a str>,
-    }
     let Act { seq, by, what, object, detail, .. } = act;
-    let line = Line { event: "audit", seq: *seq, by, what: what.name(), object, detail: detail.as_deref() };
-    serde_json::to_string(&line).unwrap_or_default()
+    let mut line = Writer::default();
+    line.open('{');
+    line.text("event", "audit");
+    line.number("seq", (*seq).into());
+    line.text("by", by);
+    line.text("what", what.name());
+    line.text("object", object);
+    if let Some(detail) = detail {
+        line.text("detail", detail);
+    }
+    line.close('}');
+    line.into_line()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Decisions: a verdict, and where it came from. One of them can be explained from its log line alone.
 
+use crate::writer::Writer;
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
-use evaluator::{Action, Entry, Finding, Findings, HostEntry, Source, Verdict, report_link};
+use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict};
 use ipnet::IpNet;
-use serde::Serialize;
-use std::net::IpAddr;
+use std::fmt::Display;
 
 /// Why there were no facts to decide by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,7 +166,7 @@ impl<'s> Decision<'s> {
         self.line(config, remote, Some((port, late)), None)
     }
 
-    /// The line with what an override says of itself.
+    /// The line with what an override says of itself. Stable, field by field: other programs read it.
     pub(crate) fn line(
         &self,
         config: &Config,
@@ -174,107 +174,63 @@ impl<'s> Decision<'s> {
         connection: Option<(Option<u16>, bool)>,
         by: Option<&Entry>,
     ) -> String {
-        let connection = connection.map(|(port, late)| Connected { port, late });
-        let line = LogLine {
-            event: "decision",
-            peer: remote.address,
-            host: remote.host.as_deref(),
-            decided_by: self.by_host.then_some("host"),
-            direction: config.direction.name(),
-            connection,
-            mode: config.mode.name(),
-            action: self.verdict.action.name(),
-            rule: self.rule(config),
-            findings: finding_codes(&self.verdict),
-            score: self.verdict.score.map(|level| level as u8),
-            source: self.source.code(),
-            reason: self.reason.map(Reason::code),
-            age: self.age,
-            list: self.entry.and_then(|entry| match entry {
-                ListEntry::Network(Entry { net, owner, reason, .. }) => Some(Listed {
-                    cidr: Some(net.to_string()),
-                    host: None,
-                    owner: owner.as_deref(),
-                    reason: reason.as_deref(),
-                }),
-                ListEntry::Host(HostEntry { host, owner, reason, .. }) => {
-                    Some(Listed { cidr: None, host: Some(host), owner: owner.as_deref(), reason: reason.as_deref() })
+        let mut line = Writer::default();
+        line.open('{');
+        line.text("event", "decision");
+        line.shown("peer", remote.address.as_ref().map(|address| address as _));
+        if let Some(host) = &remote.host {
+            line.text("host", host);
+        }
+        if self.by_host {
+            line.text("decided_by", "host");
+        }
+        line.text("direction", config.direction.name());
+        if let Some((port, late)) = connection {
+            line.object("connection");
+            line.number_or_null("port", port.map(u64::from));
+            line.flag("late", late);
+            line.close('}');
+        }
+        line.text("mode", config.mode.name());
+        line.text("action", self.verdict.action.name());
+        line.text_or_null("rule", self.rule(config));
+        line.findings(self.verdict.findings);
+        line.number_or_null("score", self.verdict.score.map(|level| level as u64));
+        line.text("source", self.source.code());
+        if let Some(reason) = self.reason {
+            line.text("reason", reason.code());
+        }
+        line.number_or_null("age", self.age.map(u64::from));
+        match self.entry {
+            None => {}
+            Some(ListEntry::Network(entry)) => listed(&mut line, "cidr", &entry.net, &entry.owner, &entry.reason),
+            Some(ListEntry::Host(entry)) => listed(&mut line, "host", &entry.host, &entry.owner, &entry.reason),
+            Some(ListEntry::Override(net)) => match by {
+                Some(by) => listed(&mut line, "cidr", &net, &by.owner, &by.reason),
+                None => listed(&mut line, "cidr", &net, &None, &None),
+            },
+            Some(ListEntry::Feed(Named { feed, net, .. })) => {
+                if let Some(feed) = config.lists.feeds.get(feed) {
+                    line.object("feed");
+                    line.text("name", &feed.name());
+                    line.text("cidr", &net.to_string());
+                    line.close('}');
                 }
-                ListEntry::Override(net) => Some(Listed {
-                    cidr: Some(net.to_string()),
-                    host: None,
-                    owner: by.and_then(|by| by.owner.as_deref()),
-                    reason: by.and_then(|by| by.reason.as_deref()),
-                }),
-                ListEntry::Feed(_) => None,
-            }),
-            feed: self.entry.and_then(|entry| match entry {
-                ListEntry::Feed(Named { feed, net, .. }) => {
-                    config.lists.feeds.get(feed).map(|feed| NamedBy { name: feed.name(), cidr: net.to_string() })
-                }
-                _ => None,
-            }),
-            report: remote.address.map(report_link),
-        };
-        // Texts and numbers always serialize; an empty line would be seen in the log.
-        serde_json::to_string(&line).unwrap_or_default()
+            }
+        }
+        line.report(remote.address);
+        line.close('}');
+        line.into_line()
     }
 }
 
-/// The decision log, field by field. Stable: other programs read it.
-#[derive(Serialize)]
-struct LogLine<'a> {
-    event: &'a str,
-    peer: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decided_by: Option<&'a str>,
-    direction: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connection: Option<Connected>,
-    mode: &'a str,
-    action: &'a str,
-    rule: Option<&'a str>,
-    findings: Vec<&'a str>,
-    score: Option<u8>,
-    source: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    age: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    list: Option<Listed<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    feed: Option<NamedBy>,
-    report: Option<String>,
-}
-
-/// What makes a connection of a stream.
-#[derive(Serialize)]
-struct Connected {
-    port: Option<u16>,
-    late: bool,
-}
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cidr: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    owner: Option<&'a str>,
-    reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct NamedBy {
-    name: String,
-    cidr: String,
-}
-
-/// The codes of what was found.
-pub(crate) fn finding_codes(verdict: &Verdict) -> Vec<&'static str> {
-    verdict.findings.iter().map(Finding::code).collect()
+/// What the entry of a list says of itself.
+fn listed(line: &mut Writer, kind: &str, what: &dyn Display, owner: &Option<Box<str>>, reason: &Option<Box<str>>) {
+    line.object("list");
+    line.text(kind, &what.to_string());
+    line.text_or_null("owner", owner.as_deref());
+    line.text_or_null("reason", reason.as_deref());
+    line.close('}');
 }
 
 fn bare(action: Action) -> Verdict {

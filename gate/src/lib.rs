@@ -47,6 +47,7 @@ mod subject;
 mod table;
 mod waiter;
 mod wanted;
+mod writer;
 
 pub use crate::core::{Gate, SELF_TEST};
 pub use api::{CONTROL_MAX_BODY, Call, Caller, Credential, Head, Reply, SHORTEST_TOKEN};

@@ -1,10 +1,8 @@
 //! The body of a refusal, in the form that the client understands best.
 
-use crate::decision::finding_codes;
+use crate::writer::Writer;
 use crate::{Config, Decision, Remote};
 use evaluator::{Direction, report_link};
-use serde::Serialize;
-use std::net::IpAddr;
 
 /// The form of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +73,18 @@ pub fn body(format: Format, decision: &Decision<'_>, config: &Config, remote: &R
     match format {
         Format::Text => message.to_owned(),
         Format::Json => {
-            let refusal = Refusal {
-                error: message,
-                peer: remote.address,
-                host: remote.host.as_deref(),
-                rule: decision.rule(config),
-                findings: finding_codes(&decision.verdict),
-                report: remote.address.map(report_link),
-            };
-            serde_json::to_string(&refusal).unwrap_or_default()
+            let mut body = Writer::default();
+            body.open('{');
+            body.text("error", message);
+            body.shown("peer", remote.address.as_ref().map(|address| address as _));
+            if let Some(host) = &remote.host {
+                body.text("host", host);
+            }
+            body.text_or_null("rule", decision.rule(config));
+            body.findings(decision.verdict.findings);
+            body.report(remote.address);
+            body.close('}');
+            body.into_line()
         }
         Format::Html => {
             let message = escape(message);
@@ -113,17 +114,6 @@ fn about(remote: &Remote, direction: Direction) -> String {
         }
         None => format!("{end} is {}.", host.unwrap_or("unknown")),
     }
-}
-
-#[derive(Serialize)]
-struct Refusal<'a> {
-    error: &'a str,
-    peer: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    rule: Option<&'a str>,
-    findings: Vec<&'a str>,
-    report: Option<String>,
 }
 
 fn escape(text: &str) -> String {

@@ -2,14 +2,14 @@
 
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::writer::Writer;
-use super::{Call, Task, peers};
+use super::{Call, Task};
 use crate::alert::{self, Alert, CREW, DeniedBy, FOUND, Found, Part, State};
 use crate::audit::What;
 use crate::config::read_new_alert;
 use crate::core::audit;
 use crate::crew::{self, Pulse};
 use crate::notify::Ended;
+use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy, Sorted};
 use evaluator::{Runs, Timestamp};
 use ipnet::IpNet;
@@ -215,14 +215,12 @@ fn destination(writer: &mut Writer, found: &Found) {
     writer.text_or_null("reason", found.reason.as_deref());
     writer.text_or_null("verdict", found.action().map(evaluator::Action::name));
     writer.text_or_null("rule", found.rule.as_deref());
-    writer.list("findings");
-    found.findings().iter().for_each(|finding| writer.item(finding.code()));
-    writer.close(']');
+    writer.findings(found.findings());
     writer.number_or_null("score", found.score.map(u64::from));
     let denied_by = found.denied_by.map(|by| if by == DeniedBy::Policy { "policy" } else { "override" });
     writer.text_or_null("denied_by", denied_by);
     writer.number("closed", found.closed.into());
-    peers::report(writer, found.address);
+    writer.report(found.address);
     writer.close('}');
 }
 

@@ -2,8 +2,8 @@
 
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::writer::Writer;
 use crate::crew::Pulse;
+use crate::writer::Writer;
 use crate::{Proxy, audit};
 
 pub(super) fn list(query: &mut Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {

@@ -2,12 +2,12 @@
 
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::writer::Writer;
 use super::{Call, Task};
 use crate::audit::What;
 use crate::config::read_new_override;
 use crate::core::audit;
 use crate::overrides::{self, LIMIT, Override, Put};
+use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy};
 use evaluator::Action;
 use ipnet::IpNet;

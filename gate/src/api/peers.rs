@@ -2,15 +2,15 @@
 
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::writer::Writer;
 use super::{Call, overrides as api_overrides};
 use crate::audit::What;
 use crate::cache::Fact;
 use crate::core::audit;
 use crate::overrides::{self, Override};
 use crate::table::Spot;
+use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Priority, Proxy, Remote, Role, Site, Subject, SubjectId};
-use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Profile, Verdict, parse_host, report_link};
+use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Profile, Verdict, parse_host};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -190,9 +190,7 @@ fn write(
     writer.number_or_null("inbound", known.and_then(|known| level(known.score.inbound)));
     writer.number_or_null("outbound", known.and_then(|known| level(known.score.outbound)));
     writer.close('}');
-    writer.list("findings");
-    known.into_iter().flat_map(|known| known.findings.iter()).for_each(|finding| writer.item(finding.code()));
-    writer.close(']');
+    writer.findings(known.map(|known| known.findings).unwrap_or_default());
     writer.number_or_null("asn", known.and_then(|known| known.asn).map(|asn| asn.get().into()));
     let country = known.and_then(|known| known.country).map(|country| country.letters().iter().collect::<String>());
     writer.text_or_null("country", country.as_deref());
@@ -218,11 +216,6 @@ fn write(
         }
         None => writer.null("override"),
     }
-    report(writer, address);
+    writer.report(address);
     writer.close('}');
-}
-
-/// The link to the full report.
-pub(super) fn report(writer: &mut Writer, address: Option<IpAddr>) {
-    writer.text_or_null("report", address.map(report_link).as_deref());
 }

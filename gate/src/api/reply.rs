@@ -1,7 +1,7 @@
 //! Answers, and problems as RFC 9457 has them.
 
-use super::writer::Writer;
 use crate::Mistake;
+use crate::writer::Writer;
 
 /// The answer to a request of the control listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

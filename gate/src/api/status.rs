@@ -2,9 +2,9 @@
 
 use super::query::Query;
 use super::reply::{Problem, Reply};
-use super::writer::Writer;
 use crate::crew::{self, Pulse};
 use crate::feed::FeedState;
+use crate::writer::Writer;
 use crate::{FeedOutcome, Gate, Halt, Moment, Proxy, Role, alert, ledger, overrides};
 use evaluator::Profile;
 

@@ -5,8 +5,8 @@ use super::directory::{self, End, LEASE, Place, Settled};
 use super::network::Refusal;
 use super::read::Reader;
 use super::{FeedError, FeedOutcome, Feeds, FetchId, Held, Page, Surroundings};
+use crate::writer::Writer;
 use crate::{Counter, Feed, Moment, RootId};
-use serde::Serialize;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,48 +208,26 @@ struct Change {
 }
 
 /// The log's line about a fetch. Stable: other programs read it.
-#[derive(Serialize)]
-struct Line<'a> {
-    event: &'a str,
-    feed: String,
-    outcome: &'a str,
-    entries: u32,
-    /// Of the copy that there is.
-    age: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    added: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    removed: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<LeftOut>,
-}
-
-#[derive(Serialize)]
-struct LeftOut {
-    malformed: u32,
-    not_public: u32,
-    too_broad: u32,
-    not_now: u32,
-}
-
 fn line(feed: &Feed, place: &Place, change: Option<Change>, now: Moment) -> String {
-    let line = Line {
-        event: "feed",
-        feed: feed.name(),
-        outcome: place.outcome().map_or("", FeedOutcome::code),
-        entries: place.copy.as_ref().map_or(0, |copy| copy.entries),
-        age: place.age(now).as_secs(),
-        added: change.as_ref().map(|change| change.added),
-        removed: change.as_ref().map(|change| change.removed),
-        refused: change.map(|Change { refused: [malformed, not_public, too_broad, not_now], .. }| LeftOut {
-            malformed,
-            not_public,
-            too_broad,
-            not_now,
-        }),
-    };
-    // Texts and numbers always serialize; an empty line would be seen in the log.
-    serde_json::to_string(&line).unwrap_or_default()
+    let mut line = Writer::default();
+    line.open('{');
+    line.text("event", "feed");
+    line.text("feed", &feed.name());
+    line.text("outcome", place.outcome().map_or("", FeedOutcome::code));
+    line.number("entries", place.copy.as_ref().map_or(0, |copy| copy.entries).into());
+    // Of the copy that there is.
+    line.number("age", place.age(now).as_secs());
+    if let Some(Change { added, removed, refused }) = change {
+        line.number("added", u64::try_from(added).unwrap_or(u64::MAX));
+        line.number("removed", u64::try_from(removed).unwrap_or(u64::MAX));
+        line.object("refused");
+        for (refusal, count) in Refusal::ALL.iter().zip(refused) {
+            line.number(refusal.code(), count.into());
+        }
+        line.close('}');
+    }
+    line.close('}');
+    line.into_line()
 }
 
 /// A name that can be sent back in a header as it came.

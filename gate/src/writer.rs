@@ -1,14 +1,22 @@
-//! Writes JSON piece by piece: much smaller than one serializer for each answer. Nothing here is in a hurry, so it is in the
+//! Writes JSON piece by piece: much smaller than one serializer for each answer. Each piece is in the
 //! module but once.
 
+use evaluator::{Findings, report_link};
 use std::fmt::Display;
+use std::net::IpAddr;
 
 /// JSON in the making.
-#[derive(Default)]
 pub(crate) struct Writer {
     text: String,
     /// Whether something stands before the next value.
     follows: bool,
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        // Enough for a line of the log.
+        Writer { text: String::with_capacity(512), follows: false }
+    }
 }
 
 impl Writer {
@@ -95,15 +103,66 @@ impl Writer {
     #[inline(never)]
     pub(crate) fn item(&mut self, value: &str) {
         self.separate();
-        // A string always serializes.
-        self.text.push_str(&serde_json::to_string(value).unwrap_or_default());
+        self.text.push('"');
+        let mut rest = value;
+        while let Some(place) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))
+            && let Some((plain, special)) = rest.split_at_checked(place)
+        {
+            self.text.push_str(plain);
+            let mut special = special.chars();
+            self.escape(special.next().unwrap_or_default());
+            rest = special.as_str();
+        }
+        self.text.push_str(rest);
+        self.text.push('"');
         self.follows = true;
+    }
+
+    /// A member with the codes of what was found.
+    #[inline(never)]
+    pub(crate) fn findings(&mut self, findings: Findings) {
+        self.list("findings");
+        for finding in findings.iter() {
+            self.item(finding.code());
+        }
+        self.close(']');
+    }
+
+    /// A member with the link to the full report on this address, or null.
+    #[inline(never)]
+    pub(crate) fn report(&mut self, address: Option<IpAddr>) {
+        self.text_or_null("report", address.map(report_link).as_deref());
+    }
+
+    /// One line, without its end.
+    #[inline(never)]
+    pub(crate) fn into_line(self) -> String {
+        self.text
     }
 
     #[inline(never)]
     pub(crate) fn into_text(mut self) -> String {
         self.text.push('\n');
         self.text
+    }
+
+    #[cold]
+    fn escape(&mut self, character: char) {
+        self.text.push('\\');
+        let last = match character {
+            '\u{8}' => 'b',
+            '\t' => 't',
+            '\n' => 'n',
+            '\u{c}' => 'f',
+            '\r' => 'r',
+            '"' | '\\' => character,
+            other => {
+                let number = u32::from(other);
+                self.text.push_str(if number < 16 { "u000" } else { "u001" });
+                char::from_digit(number & 15, 16).unwrap_or('0')
+            }
+        };
+        self.text.push(last);
     }
 
     #[inline(never)]
@@ -125,6 +184,21 @@ impl Writer {
     fn separate(&mut self) {
         if self.follows {
             self.text.push(',');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_string_is_escaped_as_others_escape_it(text in "[\\x00-\\x7f\u{7f}-\u{a0}é\u{2028}]*") {
+            let mut writer = Writer::default();
+            writer.item(&text);
+            prop_assert_eq!(writer.into_line(), serde_json::to_string(&text).unwrap());
         }
     }
 }
