@@ -51,17 +51,15 @@ pub(super) fn journal(keys: &mut Keys<'_>) -> Option<Journal> {
 
 pub(super) fn control(keys: &mut Keys<'_>) -> Option<Control> {
     let none = || Json::Array(Vec::new());
-    let read = Credentials {
-        token_env: keys.optional("read_token_env", VARIABLE),
-        token_header: keys.optional("read_token_header", HEADER),
-        certificates: keys.or("read_certificates", any_number_of(CERTIFICATE_NAME), none())?,
-    };
-    let write = Credentials {
-        token_env: keys.optional("write_token_env", VARIABLE),
-        token_header: keys.optional("write_token_header", HEADER),
-        certificates: keys.or("write_certificates", any_number_of(CERTIFICATE_NAME), none())?,
-    };
-    Some(Control { read, write })
+    let token_env = keys.optional("read_token_env", VARIABLE);
+    let token_header = keys.optional("read_token_header", HEADER);
+    let read = keys.or("read_certificates", any_number_of(CERTIFICATE_NAME), none());
+    let read = read.map(|certificates| Credentials { token_env, token_header, certificates });
+    let token_env = keys.optional("write_token_env", VARIABLE);
+    let token_header = keys.optional("write_token_header", HEADER);
+    let write = keys.or("write_certificates", any_number_of(CERTIFICATE_NAME), none());
+    let write = write.map(|certificates| Credentials { token_env, token_header, certificates });
+    Some(Control { read: read?, write: write? })
 }
 
 /// Keys that say how streams are judged, of which a control listener has none.

@@ -1,4 +1,5 @@
 mod values;
+mod wrong;
 
 use super::*;
 use MistakeKind::*;
