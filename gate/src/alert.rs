@@ -30,19 +30,22 @@ pub(crate) enum AlertKind {
 }
 
 impl AlertKind {
-    /// Every kind, by its stable name.
-    pub(crate) const NAMED: &[(&str, AlertKind)] = &[
-        ("malware", AlertKind::Malware),
-        ("phishing", AlertKind::Phishing),
-        ("login", AlertKind::Login),
-        ("after_hours", AlertKind::AfterHours),
-        ("unusual_port", AlertKind::UnusualPort),
-        ("critical_port", AlertKind::CriticalPort),
-        ("other", AlertKind::Other),
+    /// Every kind.
+    pub(crate) const ALL: &[AlertKind; 7] = &[
+        AlertKind::Malware,
+        AlertKind::Phishing,
+        AlertKind::Login,
+        AlertKind::AfterHours,
+        AlertKind::UnusualPort,
+        AlertKind::CriticalPort,
+        AlertKind::Other,
     ];
+    /// The stable names of [`AlertKind::ALL`].
+    pub(crate) const NAMES: &[&str; 7] =
+        &["malware", "phishing", "login", "after_hours", "unusual_port", "critical_port", "other"];
 
     pub(crate) fn name(self) -> &'static str {
-        Self::NAMED.iter().find(|(_, kind)| *kind == self).map_or("other", |(name, _)| name)
+        Self::NAMES.get(self as usize).copied().unwrap_or("other")
     }
 
     /// Whether it is about one machine, which must be named.

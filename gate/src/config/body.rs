@@ -1,10 +1,10 @@
 //! What operators send to the control listener, read as strictly as a configuration.
 
 use super::Mistake;
-use super::form::{Choice, Form, Span};
-use super::json::Json;
+use super::document::parse_as;
+use super::form::{Choice, OrNull, Span};
 use super::keys::{Keys, Section};
-use super::mistake::{At, MistakeKind, Mistakes};
+use super::mistake::MistakeKind;
 use super::text::{MOMENT, NETWORK, REMARK, SHORT_REMARK};
 use crate::alert::{AlertAction, AlertKind};
 use evaluator::{Action, Timestamp};
@@ -33,48 +33,39 @@ pub(crate) struct NewOverride {
 
 /// Reads a security event.
 pub(crate) fn read_new_alert(bytes: &[u8]) -> Result<NewAlert, Vec<Mistake>> {
-    read(bytes, Section(new_alert))
+    parse_as(&Section(new_alert), bytes, "body")
 }
 
 /// Reads an override.
 pub(crate) fn read_new_override(bytes: &[u8]) -> Result<NewOverride, Vec<Mistake>> {
-    read(bytes, Section(new_override))
+    parse_as(&Section(new_override), bytes, "body")
 }
 
-fn new_alert(keys: &mut Keys<'_>) -> Option<NewAlert> {
-    const ACTION: Choice<AlertAction> = Choice(&[("policy", AlertAction::Policy), ("deny", AlertAction::Deny)]);
+fn new_alert(keys: &mut Keys<'_>) -> NewAlert {
+    const KIND: Choice<AlertKind> = Choice::of(AlertKind::NAMES, AlertKind::ALL);
+    const ACTION: Choice<AlertAction> = Choice::of(&["policy", "deny"], &[AlertAction::Policy, AlertAction::Deny]);
     const WINDOW: Span = Span { least: Duration::from_secs(1), most: Duration::from_secs(86_400) };
-    let kind = keys.required("type", Choice(AlertKind::NAMED));
-    let at = keys.optional("at", MOMENT);
-    let window = keys.or("window", WINDOW, "5m");
-    let source = keys.optional("source", NETWORK);
-    let note = keys.optional("note", REMARK);
-    let action = keys.or("action", ACTION, "policy");
-    if kind.is_some_and(AlertKind::is_about_a_source) && keys.find("source").is_none() {
-        let (at, mistakes) = keys.parts();
-        let message = "an event of this type is about one machine; right would be its address, or its network";
-        return mistakes.add(&At::Key(at, "source"), MistakeKind::MissingKey, message.into());
-    }
-    Some(NewAlert { kind: kind?, at, window: window?, source, note, action: action? })
-}
-
-fn new_override(keys: &mut Keys<'_>) -> Option<NewOverride> {
-    const ACTION: Choice<Action> = Choice(&[("allow", Action::Allow), ("deny", Action::Deny)]);
-    let action = keys.required("action", ACTION);
-    let owner = keys.required("owner", SHORT_REMARK);
-    let reason = keys.required("reason", REMARK);
-    let until = keys.optional("until", super::form::OrNull(MOMENT)).flatten();
-    Some(NewOverride { action: action?, owner: owner?, reason: reason?, until })
-}
-
-fn read<T>(bytes: &[u8], form: Section<T>) -> Result<T, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let value = match Json::parse(bytes) {
-        Ok(document) => form.read(&document, &At::Document, &mut mistakes),
-        Err(error) => mistakes.add(&At::Document, MistakeKind::NotJson, format!("the body is not JSON: {error}")),
+    let new = NewAlert {
+        kind: keys.required("type", &KIND),
+        at: keys.optional("at", &MOMENT),
+        window: keys.or("window", &WINDOW, "5m"),
+        source: keys.optional("source", &NETWORK),
+        note: keys.optional("note", &REMARK),
+        action: keys.or("action", &ACTION, "policy"),
     };
-    match (value, mistakes.into_vec()) {
-        (Some(value), mistakes) if mistakes.is_empty() => Ok(value),
-        (_, mistakes) => Err(mistakes),
+    if new.kind.is_about_a_source() && new.source.is_none() && keys.is_right("type") {
+        let message = "an event of this type is about one machine; right would be its address, or its network";
+        keys.note_at("source", MistakeKind::MissingKey, message.into());
+    }
+    new
+}
+
+fn new_override(keys: &mut Keys<'_>) -> NewOverride {
+    const ACTION: Choice<Action> = Choice::of(&["allow", "deny"], &[Action::Allow, Action::Deny]);
+    NewOverride {
+        action: keys.required("action", &ACTION),
+        owner: keys.required("owner", &SHORT_REMARK),
+        reason: keys.required("reason", &REMARK),
+        until: keys.optional("until", &OrNull(MOMENT)).flatten(),
     }
 }

@@ -1,11 +1,10 @@
 //! `journal` and `control`: what is remembered of connections, and who may ask and act.
 
 use super::form::{Span, Whole};
-use super::json::Json;
-use super::keys::{Keys, any_number_of};
-use super::mistake::{At, MistakeKind};
-use super::text::{CERTIFICATE_NAME, HEADER, VARIABLE};
-use super::{Role, role::refuse};
+use super::keys::{Keys, Many, any_number_of};
+use super::mistake::MistakeKind;
+use super::text::{CERTIFICATE_NAME, HEADER, Text, VARIABLE};
+use super::{Config, Role};
 use std::time::Duration;
 
 /// What one worker remembers of the connections that it has seen.
@@ -43,23 +42,28 @@ impl Credentials {
     }
 }
 
-pub(super) fn journal(keys: &mut Keys<'_>) -> Option<Journal> {
-    let entries = keys.or("entries", Whole { least: 0, most: 1_000_000 }, 0);
-    let window = keys.or("window", Span { least: Duration::from_secs(1), most: Duration::from_secs(86_400) }, "10m");
-    Some(Journal { entries: entries?, window: window? })
+pub(super) fn journal(keys: &mut Keys<'_>) -> Journal {
+    const WINDOW: Span = Span { least: Duration::from_secs(1), most: Duration::from_secs(86_400) };
+    Journal {
+        entries: keys.or("entries", &Whole { least: 0, most: 1_000_000 }, "0"),
+        window: keys.or("window", &WINDOW, "10m"),
+    }
 }
 
-pub(super) fn control(keys: &mut Keys<'_>) -> Option<Control> {
-    let none = || Json::Array(Vec::new());
-    let token_env = keys.optional("read_token_env", VARIABLE);
-    let token_header = keys.optional("read_token_header", HEADER);
-    let read = keys.or("read_certificates", any_number_of(CERTIFICATE_NAME), none());
-    let read = read.map(|certificates| Credentials { token_env, token_header, certificates });
-    let token_env = keys.optional("write_token_env", VARIABLE);
-    let token_header = keys.optional("write_token_header", HEADER);
-    let write = keys.or("write_certificates", any_number_of(CERTIFICATE_NAME), none());
-    let write = write.map(|certificates| Credentials { token_env, token_header, certificates });
-    Some(Control { read: read?, write: write? })
+pub(super) fn control(keys: &mut Keys<'_>) -> Control {
+    const NAMES: Many<Text<Box<str>>> = any_number_of(CERTIFICATE_NAME);
+    Control {
+        read: Credentials {
+            token_env: keys.optional("read_token_env", &VARIABLE),
+            token_header: keys.optional("read_token_header", &HEADER),
+            certificates: keys.or("read_certificates", &NAMES, "[]"),
+        },
+        write: Credentials {
+            token_env: keys.optional("write_token_env", &VARIABLE),
+            token_header: keys.optional("write_token_header", &HEADER),
+            certificates: keys.or("write_certificates", &NAMES, "[]"),
+        },
+    }
 }
 
 /// Keys that say how streams are judged, of which a control listener has none.
@@ -81,29 +85,19 @@ const ABOUT_STREAMS: [&str; 13] = [
 
 /// Notes where a control listener is open to everybody, or is told what it has no use for, or where credentials are given
 /// to what is none.
-pub(super) fn check_control(keys: &mut Keys<'_>, role: Option<Role>, control: Option<&Control>) {
-    let written = keys.find("control").is_some();
-    let about_streams = ABOUT_STREAMS.map(|key| (key, keys.find(key)));
-    let (at, mistakes) = keys.parts();
-    if role != Some(Role::Control) {
-        if written && role.is_some() {
+pub(super) fn check_control(keys: &mut Keys<'_>, config: &Config) {
+    if config.role != Role::Control {
+        if config.control.is_some() && keys.is_right("role") {
             let message = "this is about the control listener; it needs \"role\": \"control\"";
-            mistakes.note(&At::Key(at, "control"), MistakeKind::Conflict, message.into());
+            keys.note_at("control", MistakeKind::Conflict, message.into());
         }
         return;
     }
-    for (key, found) in about_streams {
-        refuse(
-            found,
-            &At::Key(at, key),
-            "this is about streams, and with \"role\": \"control\" there are none; leave it out",
-            mistakes,
-        );
-    }
-    let open = control.is_none_or(|control| control.read.is_empty() && control.write.is_empty());
-    if open && !(written && control.is_none()) {
+    keys.refuse(&ABOUT_STREAMS, "this is about streams, and with \"role\": \"control\" there are none; leave it out");
+    let open = config.control.as_ref().is_none_or(|control| control.read.is_empty() && control.write.is_empty());
+    if open && keys.is_right("control") {
         let message = "anybody could use the control listener; right would be at least one of read_token_env, \
                        read_token_header, read_certificates, write_token_env, write_token_header, write_certificates";
-        mistakes.note(&At::Key(at, "control"), MistakeKind::MissingKey, message.into());
+        keys.note_at("control", MistakeKind::MissingKey, message.into());
     }
 }

@@ -4,7 +4,7 @@ use super::control::{check_control, control, journal};
 use super::form::{Choice, Flag, Form, OrNull, Size, Span, Whole};
 use super::json::Json;
 use super::keys::{Keys, Section};
-use super::mistake::{At, MistakeKind, Mistakes};
+use super::mistake::{MistakeKind, Mistakes};
 use super::networks::{lists, scope};
 use super::notify::notify;
 use super::role::refuse_what_is_about_requests;
@@ -12,8 +12,8 @@ use super::rules::{DIRECTION, policy};
 use super::select::select;
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
 use super::{
-    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role,
-    TagPlaces, Ttl,
+    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, Lists, LogLevel, Mistake, Mode,
+    Role, TagPlaces, Ttl,
 };
 use crate::SELF_TEST;
 use evaluator::{Direction, JsonError, Profile};
@@ -32,31 +32,45 @@ pub(super) fn read_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
     if let Ok(Json::Object(members)) = &mut document
         && !members.iter().any(|(key, _)| **key == *"api")
     {
-        members.push(("api".into(), Json::Object(vec![("cluster".into(), "none".into())])));
+        members.push(("api".into(), Json::Object(vec![("cluster".into(), Json::Text("none".into()))])));
     }
     read_document(bytes, document)
 }
 
 fn read_document(bytes: &[u8], document: Result<Json, JsonError>) -> Result<Config, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let config = match document {
-        Ok(document @ Json::Object(_)) => DOCUMENT.read(&document, &At::Document, &mut mistakes),
+    let (kind, message) = match document {
+        Ok(document @ Json::Object(_)) => return read_as(&DOCUMENT, &document),
         Ok(_) => {
             let message = format!("the configuration must be an object, in {{ }} ({})", start(bytes));
-            mistakes.add(&At::Document, MistakeKind::NotAnObject, message)
+            (MistakeKind::NotAnObject, message)
         }
         Err(_) if bytes.trim_ascii().is_empty() => {
             let message = "the configuration is empty; it needs at least \"api\": {\"cluster\": ...} (line 1 column 1)";
-            mistakes.add(&At::Document, MistakeKind::NotJson, message.into())
+            (MistakeKind::NotJson, message.into())
         }
-        Err(error) => {
-            mistakes.add(&At::Document, MistakeKind::NotJson, format!("the configuration is not JSON: {error}"))
-        }
+        Err(error) => return Err(not_json("configuration", error)),
     };
-    match (config, mistakes.into_vec()) {
-        (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
-        (_, mistakes) => Err(mistakes),
+    Err(vec![Mistake { path: String::new(), kind, message }])
+}
+
+/// Reads what is called this, and is JSON of this form.
+pub(super) fn parse_as<F: Form>(form: &F, bytes: &[u8], what: &str) -> Result<F::Value, Vec<Mistake>> {
+    match Json::parse(bytes) {
+        Ok(document) => read_as(form, &document),
+        Err(error) => Err(not_json(what, error)),
     }
+}
+
+fn not_json(what: &str, error: JsonError) -> Vec<Mistake> {
+    let message = format!("the {what} is not JSON: {error}");
+    vec![Mistake { path: String::new(), kind: MistakeKind::NotJson, message }]
+}
+
+/// Reads a whole document of this form.
+pub(super) fn read_as<F: Form>(form: &F, document: &Json) -> Result<F::Value, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let value = form.read(document, &mut mistakes);
+    mistakes.into_result(value)
 }
 
 /// Where the document starts, blank space apart.
@@ -69,120 +83,103 @@ fn start(bytes: &[u8]) -> String {
     format!("line {line} column {column}")
 }
 
-pub(super) const MODE: Choice<Mode> = Choice(&[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)]);
-pub(super) const FALLBACK: Choice<Fallback> = Choice(&[("allow", Fallback::Allow), ("deny", Fallback::Deny)]);
+pub(super) const MODE: Choice<Mode> = Choice::of(&["enforce", "shadow"], &[Mode::Enforce, Mode::Shadow]);
+pub(super) const FALLBACK: Choice<Fallback> = Choice::of(&["allow", "deny"], &[Fallback::Allow, Fallback::Deny]);
 pub(super) const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
 
-fn config(keys: &mut Keys<'_>) -> Option<Config> {
-    const ROLE: Choice<Role> = Choice(&[("http", Role::Http), ("network", Role::Network), ("control", Role::Control)]);
-    const DESTINATION: Choice<Destination> = Choice(&[("address", Destination::Address), ("name", Destination::Name)]);
+fn config(keys: &mut Keys<'_>) -> Config {
+    const ROLE: Choice<Role> = Choice::of(&["http", "network", "control"], &[Role::Http, Role::Network, Role::Control]);
+    const DESTINATION: Choice<Destination> =
+        Choice::of(&["address", "name"], &[Destination::Address, Destination::Name]);
     const LOG: Choice<LogLevel> =
-        Choice(&[("none", LogLevel::None), ("denials", LogLevel::Denials), ("all", LogLevel::All)]);
-    let role = keys.or("role", ROLE, "http");
-    let mode = keys.or("mode", MODE, "enforce");
-    let direction = keys.or("direction", DIRECTION, "ingress");
-    let destination = keys.or("destination", DESTINATION, "address");
+        Choice::of(&["none", "denials", "all"], &[LogLevel::None, LogLevel::Denials, LogLevel::All]);
+    let role = keys.or("role", &ROLE, "http");
+    let mode = keys.or("mode", &MODE, "enforce");
+    let direction = keys.or("direction", &DIRECTION, "ingress");
+    let destination = keys.or("destination", &DESTINATION, "address");
     let api = keys.section("api", api);
     let first_look = keys.section("first_look", first_look);
-    let on_error = keys.or("on_error", FALLBACK, "allow");
+    let on_error = keys.or("on_error", &FALLBACK, "allow");
     let cache = keys.section("cache", cache);
     let policy = keys.section("policy", policy);
-    let scope = keys.section("scope", scope);
-    let select = keys.section("select", select);
-    let lists = keys.section("lists", lists);
-    let tag = keys.section("tag", tag);
-    let deny = keys.section("deny", deny);
-    let log = keys.or("log", LOG, "denials");
-    let notify = keys.optional("notify", Section(notify));
-    let route_metadata = keys.or("route_metadata", OrNull(NAMESPACE), Json::Null);
-    let journal = keys.section("journal", journal);
-    let control = keys.optional("control", Section(control));
-    let self_test = keys.or("self_test", Flag, false);
-    if role == Some(Role::Network) {
-        refuse_what_is_about_requests(keys);
-    }
-    check_control(keys, role, control.as_ref());
-    if direction == Some(Direction::Ingress)
-        && (destination == Some(Destination::Name)
-            || select.as_ref().is_some_and(|select| select.domains)
-            || lists.as_ref().is_some_and(|lists| !lists.allow_hosts.is_empty() || !lists.deny_hosts.is_empty()))
-    {
-        let (at, mistakes) = keys.parts();
-        let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
-                       \"direction\": \"egress\"";
-        mistakes.note(at, MistakeKind::Conflict, message.into());
-    }
-    let (direction, policy, (mut scope, host_scope), self_test) = (direction?, policy?, scope?, self_test?);
-    if self_test {
-        scope.treat_as_public(SELF_TEST);
-    }
+    let (scope, host_scope) = keys.section("scope", scope);
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
-    Some(Config {
-        role: role?,
-        mode: mode?,
+    let mut config = Config {
+        role,
+        mode,
         direction,
-        destination: destination?,
-        api: api?,
-        first_look: first_look?,
-        on_error: on_error?,
-        cache: cache?,
+        destination,
+        api,
+        first_look,
+        on_error,
+        cache,
         block: policy.block,
         policy: policy.complete(profile),
         profile,
         scope,
         host_scope,
-        select: select?,
-        lists: Arc::new(lists?),
-        tag: tag?,
-        deny: deny?,
-        log: log?,
-        notify,
-        route_metadata: route_metadata?,
-        journal: journal?,
-        control,
-        self_test,
-    })
+        select: keys.section("select", select),
+        lists: Arc::new(keys.section("lists", lists)),
+        tag: keys.section("tag", tag),
+        deny: keys.section("deny", deny),
+        log: keys.or("log", &LOG, "denials"),
+        notify: keys.optional("notify", &Section(notify)),
+        route_metadata: keys.or("route_metadata", &OrNull(NAMESPACE), "null"),
+        journal: keys.section("journal", journal),
+        control: keys.optional("control", &Section(control)),
+        self_test: keys.or("self_test", &Flag, "false"),
+    };
+    if config.self_test {
+        config.scope.treat_as_public(SELF_TEST);
+    }
+    if role == Role::Network {
+        refuse_what_is_about_requests(keys);
+    }
+    check_control(keys, &config);
+    let Lists { allow_hosts, deny_hosts, .. } = &*config.lists;
+    let about_destinations =
+        destination == Destination::Name || config.select.domains || !allow_hosts.is_empty() || !deny_hosts.is_empty();
+    if direction == Direction::Ingress && about_destinations && keys.is_right("direction") {
+        let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
+                       \"direction\": \"egress\"";
+        keys.note(MistakeKind::Conflict, message.into());
+    }
+    config
 }
 
-fn api(keys: &mut Keys<'_>) -> Option<Api> {
+fn api(keys: &mut Keys<'_>) -> Api {
     // The proxy takes a time-out of zero for "wait for ever".
     const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_secs(60) };
     // Envoy itself reads at most 32 MiB of an answer to a callout.
     const BODY: Size = Size { least: 1 << 10, most: 32 << 20 };
-    let cluster = keys.required("cluster", CLUSTER);
-    let authority = keys.or("authority", AUTHORITY, "api.criminalip.io");
-    let full = keys.or("full", Flag, true);
-    let key_env = keys.optional("key_env", VARIABLE);
-    let key = keys.optional("key", KEY);
+    let cluster = keys.required("cluster", &CLUSTER);
+    let authority = keys.or("authority", &AUTHORITY, "api.criminalip.io");
+    let full = keys.or("full", &Flag, "true");
+    let key_env = keys.optional("key_env", &VARIABLE);
+    let key = keys.optional("key", &KEY);
     keys.exclude("key_env", "key");
-    let timeout = keys.or("timeout", TIMEOUT, "5s");
-    let max_body = keys.or("max_body", BODY, "4MiB");
-    let concurrency = keys.or("concurrency", Whole { least: 1_u8, most: 64 }, 1);
-    let budget = keys.section("budget", budget);
-    Some(Api {
-        cluster: cluster?,
-        authority: authority?,
-        full: full?,
+    Api {
+        cluster,
+        authority,
+        full,
         key: match (key_env, key) {
             (Some(name), _) => Key::Environment(name),
             (None, Some(secret)) => Key::Given(secret),
             (None, None) => Key::Injected,
         },
-        timeout: timeout?,
-        max_body: max_body?,
-        concurrency: concurrency?,
-        budget: budget?,
-    })
+        timeout: keys.or("timeout", &TIMEOUT, "5s"),
+        max_body: keys.or("max_body", &BODY, "4MiB"),
+        concurrency: keys.or("concurrency", &Whole { least: 1_u8, most: 64 }, "1"),
+        budget: keys.section("budget", budget),
+    }
 }
 
-fn budget(keys: &mut Keys<'_>) -> Option<Budget> {
-    const LOOKUPS: OrNull<Whole<u32>> = OrNull(Whole { least: 0, most: 1_000_000_000 });
-    let per_day = keys.or("per_day", LOOKUPS, Json::Null);
-    let per_hour = keys.or("per_hour", LOOKUPS, Json::Null);
-    let reserve_for_events = keys.or("reserve_for_events", Whole { least: 0, most: 1_000_000_000 }, 0);
-    let (per_day, per_hour, reserve_for_events) = (per_day?, per_hour?, reserve_for_events?);
-    if reserve_for_events > per_day.unwrap_or(0) {
-        let (at, mistakes) = keys.parts();
+fn budget(keys: &mut Keys<'_>) -> Budget {
+    const LOOKUPS: Whole<u32> = Whole { least: 0, most: 1_000_000_000 };
+    let per_day = keys.or("per_day", &OrNull(LOOKUPS), "null");
+    let per_hour = keys.or("per_hour", &OrNull(LOOKUPS), "null");
+    let reserve_for_events = keys.or("reserve_for_events", &LOOKUPS, "0");
+    if reserve_for_events > per_day.unwrap_or(0) && keys.is_right("per_day") {
         let message = match per_day {
             Some(most) => {
                 format!("{reserve_for_events} is more than the day has; right would be at most per_day, {most}")
@@ -191,46 +188,53 @@ fn budget(keys: &mut Keys<'_>) -> Option<Budget> {
                 format!("{reserve_for_events} of a day without a limit; right would be a per_day of at least as many")
             }
         };
-        return mistakes.add(&At::Key(at, "reserve_for_events"), MistakeKind::OutOfRange, message);
+        keys.note_at("reserve_for_events", MistakeKind::OutOfRange, message);
     }
     let per_hour = per_hour.or(per_day.map(|per_day| per_day.div_ceil(4)));
-    Some(Budget { per_day, per_hour, reserve_for_events })
+    Budget { per_day, per_hour, reserve_for_events }
 }
 
-fn first_look(keys: &mut Keys<'_>) -> Option<FirstLook> {
-    let hold = keys.or("hold", HOLD, "750ms");
-    let then = keys.or("then", FALLBACK, "allow");
-    let max_held = keys.or("max_held", Whole { least: 1, most: 65_536 }, 256);
-    Some(FirstLook { hold: hold?, then: then?, max_held: max_held? })
+fn first_look(keys: &mut Keys<'_>) -> FirstLook {
+    FirstLook {
+        hold: keys.or("hold", &HOLD, "750ms"),
+        then: keys.or("then", &FALLBACK, "allow"),
+        max_held: keys.or("max_held", &Whole { least: 1, most: 65_536 }, "256"),
+    }
 }
 
-fn cache(keys: &mut Keys<'_>) -> Option<CacheLimits> {
-    let entries = keys.or("entries", Whole { least: 1, most: 10_000_000 }, 100_000);
-    let shared_slots = keys.or("shared_slots", Whole { least: 4, most: 1_000_000 }, 16_384);
-    let ttl = keys.section("ttl", ttl);
-    let stale = keys.or("stale", Span { least: Duration::ZERO, most: Duration::from_secs(30 * 86_400) }, "24h");
-    Some(CacheLimits { entries: entries?, shared_slots: shared_slots?, stale: stale?, ttl: ttl? })
+fn cache(keys: &mut Keys<'_>) -> CacheLimits {
+    const STALE: Span = Span { least: Duration::ZERO, most: Duration::from_secs(30 * 86_400) };
+    CacheLimits {
+        entries: keys.or("entries", &Whole { least: 1, most: 10_000_000 }, "100000"),
+        shared_slots: keys.or("shared_slots", &Whole { least: 4, most: 1_000_000 }, "16384"),
+        ttl: keys.section("ttl", ttl),
+        stale: keys.or("stale", &STALE, "24h"),
+    }
 }
 
-fn ttl(keys: &mut Keys<'_>) -> Option<Ttl> {
+fn ttl(keys: &mut Keys<'_>) -> Ttl {
     const LEAST: Duration = Duration::from_secs(1);
     const FACTS: Span = Span { least: LEAST, most: Duration::from_secs(30 * 86_400) };
-    let clean = keys.or("clean", FACTS, "12h");
-    let suspicious = keys.or("suspicious", FACTS, "12h");
-    let malicious = keys.or("malicious", FACTS, "24h");
-    let error = keys.or("error", Span { least: LEAST, most: Duration::from_secs(3_600) }, "30s");
-    Some(Ttl { clean: clean?, suspicious: suspicious?, malicious: malicious?, error: error? })
+    const FAILURES: Span = Span { least: LEAST, most: Duration::from_secs(3_600) };
+    Ttl {
+        clean: keys.or("clean", &FACTS, "12h"),
+        suspicious: keys.or("suspicious", &FACTS, "12h"),
+        malicious: keys.or("malicious", &FACTS, "24h"),
+        error: keys.or("error", &FAILURES, "30s"),
+    }
 }
 
-fn tag(keys: &mut Keys<'_>) -> Option<TagPlaces> {
-    let request_header = keys.or("request_header", HEADER, "x-criminalip");
-    let response_header = keys.or("response_header", OrNull(HEADER), Json::Null);
-    let filter_state = keys.or("filter_state", OrNull(STATE_NAME), "criminalip");
-    Some(TagPlaces { request_header: request_header?, response_header: response_header?, filter_state: filter_state? })
+fn tag(keys: &mut Keys<'_>) -> TagPlaces {
+    TagPlaces {
+        request_header: keys.or("request_header", &HEADER, "x-criminalip"),
+        response_header: keys.or("response_header", &OrNull(HEADER), "null"),
+        filter_state: keys.or("filter_state", &OrNull(STATE_NAME), "criminalip"),
+    }
 }
 
-fn deny(keys: &mut Keys<'_>) -> Option<DenyReply> {
-    let status = keys.or("status", Whole { least: 400_u16, most: 599 }, 403);
-    let message = keys.or("message", MESSAGE, "Access denied");
-    Some(DenyReply { status: status?, message: message? })
+fn deny(keys: &mut Keys<'_>) -> DenyReply {
+    DenyReply {
+        status: keys.or("status", &Whole { least: 400_u16, most: 599 }, "403"),
+        message: keys.or("message", &MESSAGE, "Access denied"),
+    }
 }

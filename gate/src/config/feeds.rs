@@ -2,7 +2,7 @@
 
 use super::form::{Choice, Span};
 use super::json::Json;
-use super::keys::{Keys, Many, Section, any_number_of};
+use super::keys::{Keys, Many, Section, set_of};
 use super::mistake::MistakeKind;
 use super::text::{AUTHORITY, CLUSTER, PATH, REMARK};
 use evaluator::Action;
@@ -54,36 +54,34 @@ pub enum FeedFormat {
     Stix,
 }
 
-pub(super) fn feeds(keys: &mut Keys<'_>) -> Option<Vec<Arc<Feed>>> {
-    let feeds = Many { most: Feed::MOST, identity: Some(identity), ..any_number_of(Section(feed)) };
-    keys.or("feeds", feeds, Json::Array(Vec::new()))
+pub(super) fn feeds(keys: &mut Keys<'_>) -> Vec<Arc<Feed>> {
+    const FEEDS: Many<Section<Arc<Feed>>> = set_of(Section(feed), Feed::MOST, identity);
+    keys.or("feeds", &FEEDS, "[]")
 }
 
-fn feed(keys: &mut Keys<'_>) -> Option<Arc<Feed>> {
+fn feed(keys: &mut Keys<'_>) -> Arc<Feed> {
     const FORMAT: Choice<Written> =
-        Choice(&[("plain", Written::Plain), ("csv", Written::Csv), ("stix", Written::Stix)]);
+        Choice::of(&["plain", "csv", "stix"], &[Written::Plain, Written::Csv, Written::Stix]);
     const EVERY: Span = Span { least: Duration::from_secs(1), most: Duration::from_secs(7 * 86_400) };
-    const THEN: Choice<Action> = Choice(&[("allow", Action::Allow), ("tag", Action::Tag), ("deny", Action::Deny)]);
-    let cluster = keys.required("cluster", CLUSTER);
-    let authority = keys.required("authority", AUTHORITY);
-    let path = keys.required("path", PATH);
-    let format = keys.optional("format", FORMAT);
-    let column = keys.optional("column", REMARK);
-    let every = keys.or("every", EVERY, "1h");
-    let then = keys.required("then", THEN);
-    let format = match (format, column) {
-        (Some(Written::Csv), column) | (None, column @ Some(_)) => FeedFormat::Csv { column },
-        (Some(Written::Plain) | None, None) => FeedFormat::Plain,
-        (Some(Written::Stix), None) => FeedFormat::Stix,
-        (Some(_), Some(_)) => {
-            let message = "only the format \"csv\" has a \"column\"; leave one of them out".into();
-            let (at, mistakes) = keys.parts();
-            return mistakes.add(at, MistakeKind::Conflict, message);
-        }
+    const THEN: Choice<Action> = Choice::of(&["allow", "tag", "deny"], &[Action::Allow, Action::Tag, Action::Deny]);
+    let cluster = keys.required("cluster", &CLUSTER);
+    let authority = keys.required("authority", &AUTHORITY);
+    let path = keys.required("path", &PATH);
+    let format = keys.optional("format", &FORMAT);
+    let column = keys.optional("column", &REMARK);
+    let every = keys.or("every", &EVERY, "1h");
+    let then = keys.required("then", &THEN);
+    if column.is_some() && !matches!(format, None | Some(Written::Csv)) && keys.is_right("format") {
+        let message = "only the format \"csv\" has a \"column\"; leave one of them out".into();
+        keys.note(MistakeKind::Conflict, message);
+    }
+    let format = match (format, &column) {
+        (Some(Written::Csv), _) | (None, Some(_)) => FeedFormat::Csv { column },
+        (Some(Written::Plain) | None, _) => FeedFormat::Plain,
+        (Some(Written::Stix), _) => FeedFormat::Stix,
     };
-    let (cluster, authority, path) = (cluster?, authority?, path?);
     let id = FixedState::with_seed(0).hash_one((&cluster, &authority, &path, &format));
-    Some(Arc::new(Feed { cluster, authority, path, format, every: every?, then: then?, id }))
+    Arc::new(Feed { cluster, authority, path, format, every, then, id })
 }
 
 /// The name of a format.

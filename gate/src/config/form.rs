@@ -1,7 +1,7 @@
 //! The forms that a value can have, whatever its key: each reads one, or notes what is wrong with it.
 
 use super::json::Json;
-use super::mistake::{At, MistakeKind, Mistakes, instead, quoted};
+use super::mistake::{MistakeKind, Mistakes, instead, quoted};
 use evaluator::{Level, parse_duration, parse_size};
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ pub(super) trait Form {
     /// What it becomes.
     type Value;
 
-    /// Reads the value. `None` where it is wrong, which is then noted.
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<Self::Value>;
+    /// Reads the value. What is wrong is noted, and counts as some value that is right: a document with mistakes becomes
+    /// nothing, so that value is never used.
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> Self::Value;
 
     /// The JSON Schema of the values that are right, as far as a schema can say it. Its description says it in words.
     #[cfg(test)]
@@ -19,16 +20,24 @@ pub(super) trait Form {
 }
 
 /// Notes that a value of another JSON type is wanted.
-pub(super) fn wrong_type<T>(found: &Json, at: &At<'_>, mistakes: &mut Mistakes, wanted: &str) -> Option<T> {
-    let found = match found {
-        Json::Null => "null".into(),
+pub(super) fn wrong_type(found: &Json, mistakes: &mut Mistakes, wanted: &str) {
+    let shown = match found {
+        Json::Missing | Json::Null => "null".into(),
         Json::Flag(flag) => flag.to_string(),
         Json::Number(number) => whole(*number).map_or_else(|| "a number".into(), |whole| format!("the number {whole}")),
         Json::Text(text) => format!("the string {}", quoted(text)),
         Json::Array(_) => "a list".into(),
         Json::Object(_) => "an object".into(),
     };
-    mistakes.add(at, MistakeKind::WrongType, format!("must be {wanted}, not {found}"))
+    refuse_type(found, mistakes, format!("must be {wanted}, not {shown}"));
+}
+
+/// Notes that a value of another JSON type is wanted, in words that do not quote it; or that there is no value.
+pub(super) fn refuse_type(found: &Json, mistakes: &mut Mistakes, message: String) {
+    match found {
+        Json::Missing => mistakes.note(MistakeKind::MissingKey, "this key is required; it has no default".into()),
+        _ => mistakes.note(MistakeKind::WrongType, message),
+    }
 }
 
 /// The number if it is whole. Others are not quoted: what writes them out would be the largest part of this module.
@@ -47,9 +56,12 @@ pub(super) struct Flag;
 impl Form for Flag {
     type Value = bool;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<bool> {
-        let Json::Flag(flag) = found else { return wrong_type(found, at, mistakes, "true or false") };
-        Some(*flag)
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> bool {
+        if let Json::Flag(flag) = found {
+            return *flag;
+        }
+        wrong_type(found, mistakes, "true or false");
+        false
     }
 
     #[cfg(test)]
@@ -67,9 +79,9 @@ pub(super) struct Whole<T> {
 impl<T: Copy + Into<u32> + TryFrom<u32>> Form for Whole<T> {
     type Value = T;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<T> {
-        let number = whole_number(found, self.least.into(), self.most.into(), at, mistakes)?;
-        T::try_from(number).ok() // always, as it lies between two values of the type
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> T {
+        let number = whole_number(found, self.least.into(), self.most.into(), mistakes);
+        T::try_from(number).unwrap_or(self.least) // which it never is, as it lies between two values of the type
     }
 
     #[cfg(test)]
@@ -80,52 +92,74 @@ impl<T: Copy + Into<u32> + TryFrom<u32>> Form for Whole<T> {
     }
 }
 
-fn whole_number(found: &Json, least: u32, most: u32, at: &At<'_>, mistakes: &mut Mistakes) -> Option<u32> {
+/// Where it is wrong, the least.
+fn whole_number(found: &Json, least: u32, most: u32, mistakes: &mut Mistakes) -> u32 {
     let Json::Number(number) = found else {
-        return wrong_type(found, at, mistakes, &format!("a whole number from {least} to {most}"));
+        wrong_type(found, mistakes, &format!("a whole number from {least} to {most}"));
+        return least;
     };
     // The cast saturates; what it changes is told by the way back.
     let whole = *number as u32;
     if f64::from(whole) == *number && (least..=most).contains(&whole) {
-        return Some(whole);
+        return whole;
     }
     let message = format!("{} is not a whole number from {least} to {most}", shown(*number));
-    mistakes.add(at, MistakeKind::OutOfRange, message)
+    mistakes.note(MistakeKind::OutOfRange, message);
+    least
 }
 
 /// One of a few names.
-pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
+pub(super) struct Choice<T: 'static> {
+    names: &'static [&'static str],
+    values: &'static [T],
+    /// What a wrong name counts as.
+    first: T,
+}
+
+impl<T: Copy> Choice<T> {
+    /// One of these names, which stand for these values in the same order.
+    #[expect(clippy::panic, reason = "the compiler alone makes choices, and would refuse one of nothing")]
+    pub(super) const fn of<const N: usize>(names: &'static [&'static str; N], values: &'static [T; N]) -> Choice<T> {
+        match values.as_slice() {
+            [first, ..] => Choice { names, values, first: *first },
+            [] => panic!("there is nothing to choose from"),
+        }
+    }
+}
 
 impl<T: Copy> Form for Choice<T> {
     type Value = T;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<T> {
-        let chosen = found.text().and_then(|text| self.0.iter().find(|(name, _)| *name == text));
-        if chosen.is_none() {
-            let names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
-            refuse_choice(found, &names, at, mistakes);
-        }
-        chosen.map(|(_, value)| *value)
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> T {
+        let chosen = choose(found, self.names, mistakes);
+        self.values.get(chosen).copied().unwrap_or(self.first)
     }
 
     #[cfg(test)]
     fn shape(&self) -> serde_json::Value {
-        let names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
-        let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        serde_json::json!({"enum": names, "description": quoted.join(", ")})
+        let quoted: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        serde_json::json!({"enum": self.names, "description": quoted.join(", ")})
     }
 }
 
+/// Which of the names it is. Where it is wrong, the first.
+#[inline(never)]
+fn choose(found: &Json, names: &[&str], mistakes: &mut Mistakes) -> usize {
+    let chosen = found.text().and_then(|text| names.iter().position(|name| *name == text));
+    chosen.unwrap_or_else(|| {
+        refuse_choice(found, names, mistakes);
+        0
+    })
+}
+
 /// Notes that this is none of the names that there are, and what to write instead.
-pub(super) fn refuse_choice(found: &Json, names: &[&str], at: &At<'_>, mistakes: &mut Mistakes) {
+pub(super) fn refuse_choice(found: &Json, names: &[&str], mistakes: &mut Mistakes) {
     match found.text() {
         Some(text) => {
             let message = format!("{} is unknown here; {}", quoted(text), instead(text, names));
-            mistakes.note(at, MistakeKind::UnknownValue, message);
+            mistakes.note(MistakeKind::UnknownValue, message);
         }
-        None => {
-            let _: Option<()> = wrong_type(found, at, mistakes, &format!("one of the strings {}", names.join(", ")));
-        }
+        None => wrong_type(found, mistakes, &format!("one of the strings {}", names.join(", "))),
     }
 }
 
@@ -138,18 +172,18 @@ const LEVELS: [(u32, Level); 5] =
 impl Form for LevelNumber {
     type Value = Level;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<Level> {
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> Level {
         const WANTED: &str = "20, 40, 60, 80 or 100 (safe, low, moderate, dangerous, critical)";
-        let Json::Number(number) = found else {
-            return wrong_type(found, at, mistakes, &format!("one of the levels {WANTED}"));
-        };
-        match LEVELS.iter().find(|(level, _)| f64::from(*level) == *number) {
-            Some((_, level)) => Some(*level),
-            None => {
-                let message = format!("{} is no level of Criminal IP's; the levels are {WANTED}", shown(*number));
-                mistakes.add(at, MistakeKind::UnknownValue, message)
+        if let Json::Number(number) = found {
+            if let Some((_, level)) = LEVELS.iter().find(|(level, _)| f64::from(*level) == *number) {
+                return *level;
             }
+            let message = format!("{} is no level of Criminal IP's; the levels are {WANTED}", shown(*number));
+            mistakes.note(MistakeKind::UnknownValue, message);
+        } else {
+            wrong_type(found, mistakes, &format!("one of the levels {WANTED}"));
         }
+        Level::Safe
     }
 
     #[cfg(test)]
@@ -169,18 +203,20 @@ pub(super) struct Span {
 impl Form for Span {
     type Value = Duration;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<Duration> {
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> Duration {
         let Some(text) = found.text() else {
-            return wrong_type(found, at, mistakes, "a duration as a string with its unit, such as \"750ms\"");
+            wrong_type(found, mistakes, "a duration as a string with its unit, such as \"750ms\"");
+            return self.least;
         };
         match parse_duration(text) {
-            Ok(duration) if (self.least..=self.most).contains(&duration) => Some(duration),
+            Ok(duration) if (self.least..=self.most).contains(&duration) => return duration,
             Ok(_) => {
                 let message = format!("{} is out of range: {}", quoted(text), self.range());
-                mistakes.add(at, MistakeKind::OutOfRange, message)
+                mistakes.note(MistakeKind::OutOfRange, message);
             }
-            Err(error) => mistakes.add(at, MistakeKind::Malformed, format!("{} is no duration: {error}", quoted(text))),
+            Err(error) => mistakes.note(MistakeKind::Malformed, format!("{} is no duration: {error}", quoted(text))),
         }
+        self.least
     }
 
     #[cfg(test)]
@@ -207,18 +243,20 @@ pub(super) struct Size {
 impl Form for Size {
     type Value = u32;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<u32> {
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> u32 {
         let Some(text) = found.text() else {
-            return wrong_type(found, at, mistakes, "a size as a string with its unit, such as \"4MiB\"");
+            wrong_type(found, mistakes, "a size as a string with its unit, such as \"4MiB\"");
+            return self.least;
         };
         match parse_size(text).map(u32::try_from) {
-            Ok(Ok(size)) if (self.least..=self.most).contains(&size) => Some(size),
+            Ok(Ok(size)) if (self.least..=self.most).contains(&size) => return size,
             Ok(_) => {
                 let message = format!("{} is out of range: {}", quoted(text), self.range());
-                mistakes.add(at, MistakeKind::OutOfRange, message)
+                mistakes.note(MistakeKind::OutOfRange, message);
             }
-            Err(error) => mistakes.add(at, MistakeKind::Malformed, format!("{} is no size: {error}", quoted(text))),
+            Err(error) => mistakes.note(MistakeKind::Malformed, format!("{} is no size: {error}", quoted(text))),
         }
+        self.least
     }
 
     #[cfg(test)]
@@ -250,10 +288,10 @@ pub(super) struct OrNull<F>(pub(super) F);
 impl<F: Form> Form for OrNull<F> {
     type Value = Option<F::Value>;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<Option<F::Value>> {
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> Option<F::Value> {
         match found {
-            Json::Null => Some(None),
-            found => self.0.read(found, at, mistakes).map(Some),
+            Json::Null => None,
+            found => Some(self.0.read(found, mistakes)),
         }
     }
 

@@ -4,6 +4,8 @@ use evaluator::{JsonError, JsonReader, unescaped};
 
 /// A JSON value. It may hold the API key, so it has no `Debug`.
 pub(crate) enum Json {
+    /// What a key holds that must be there and is not.
+    Missing,
     Null,
     Flag(bool),
     /// A whole number up to 2^53, which may be written as `4e2` or `400.0`, as some serialisers do; what is not whole is no
@@ -23,6 +25,15 @@ impl Json {
         Ok(document)
     }
 
+    /// Reads a default: JSON, or a string without its quotes. Without anything there is none.
+    pub(super) fn default(text: &str) -> Json {
+        match Json::parse(text.as_bytes()) {
+            _ if text.is_empty() => Json::Missing,
+            Ok(value) => value,
+            Err(_) => Json::Text(text.into()),
+        }
+    }
+
     /// What this key of an object holds; where the key appears twice, what its first appearance holds.
     pub(crate) fn member(&self, name: &str) -> Option<&Json> {
         let Json::Object(members) = self else { return None };
@@ -33,24 +44,6 @@ impl Json {
     pub(crate) fn text(&self) -> Option<&str> {
         let Json::Text(text) = self else { return None };
         Some(text)
-    }
-}
-
-impl From<&str> for Json {
-    fn from(text: &str) -> Json {
-        Json::Text(text.into())
-    }
-}
-
-impl From<u32> for Json {
-    fn from(number: u32) -> Json {
-        Json::Number(number.into())
-    }
-}
-
-impl From<bool> for Json {
-    fn from(flag: bool) -> Json {
-        Json::Flag(flag)
     }
 }
 

@@ -74,46 +74,85 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// The mistakes found so far.
+/// The mistakes found so far, and the place in the document that is being read.
 #[derive(Default)]
-pub(super) struct Mistakes(Vec<Mistake>);
+pub(super) struct Mistakes {
+    noted: Vec<Mistake>,
+    path: String,
+}
+
+/// A place that was being read, to which others are relative: the length of its path.
+#[derive(Clone, Copy)]
+pub(super) struct Place(usize);
 
 impl Mistakes {
-    /// Notes a mistake.
+    /// Notes a mistake at the place that is being read.
     #[cold]
     #[inline(never)]
-    pub(super) fn note(&mut self, at: &At<'_>, kind: MistakeKind, message: String) {
-        self.0.push(Mistake { path: at.to_string(), kind, message });
+    pub(super) fn note(&mut self, kind: MistakeKind, message: String) {
+        self.noted.push(Mistake { path: self.path.clone(), kind, message });
     }
 
-    /// Notes a mistake. `None`, for the value that could not be read.
-    pub(super) fn add<T>(&mut self, at: &At<'_>, kind: MistakeKind, message: String) -> Option<T> {
-        self.note(at, kind, message);
-        None
+    /// The place that is being read.
+    pub(super) fn place(&self) -> Place {
+        Place(self.path.len())
     }
 
-    pub(super) fn into_vec(self) -> Vec<Mistake> {
-        self.0
+    /// Goes back to a place, from anywhere in it.
+    pub(super) fn go_back(&mut self, place: Place) {
+        self.path.truncate(place.0);
     }
-}
 
-/// A place in the document.
-#[derive(Clone, Copy)]
-pub(super) enum At<'a> {
-    Document,
-    Key(&'a At<'a>, &'a str),
-    Index(&'a At<'a>, usize),
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            At::Document => Ok(()),
-            At::Index(parent, index) => write!(f, "{parent}[{index}]"),
-            At::Key(parent, key) if !is_plain(key) => write!(f, "{parent}[{}]", quoted(key)),
-            At::Key(At::Document, key) => f.write_str(key),
-            At::Key(parent, key) => write!(f, "{parent}.{key}"),
+    /// Goes to a key of the object in this place, from anywhere in it.
+    #[inline(never)]
+    pub(super) fn go_to_key(&mut self, object: Place, key: &str) {
+        self.go_back(object);
+        if !is_plain(key) {
+            self.push_in_brackets(&quoted(key));
+            return;
         }
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(key);
+    }
+
+    /// Goes to an item of the list in this place, from anywhere in it.
+    #[inline(never)]
+    pub(super) fn go_to_item(&mut self, list: Place, index: usize) {
+        self.go_back(list);
+        self.push_in_brackets(&index.to_string());
+    }
+
+    fn push_in_brackets(&mut self, what: &str) {
+        self.path.push('[');
+        self.path.push_str(what);
+        self.path.push(']');
+    }
+
+    /// The path to the place that is being read.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How many mistakes there are.
+    pub(super) fn count(&self) -> usize {
+        self.noted.len()
+    }
+
+    /// Forgets all but the first so many.
+    pub(super) fn keep(&mut self, count: usize) {
+        self.noted.truncate(count);
+    }
+
+    /// Whether nothing is noted at the place that is being read, nor within it.
+    pub(super) fn are_none_here(&self) -> bool {
+        !self.noted.iter().any(|mistake| mistake.path.starts_with(&*self.path))
+    }
+
+    /// What was read, where there are no mistakes.
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, Vec<Mistake>> {
+        if self.noted.is_empty() { Ok(value) } else { Err(self.noted) }
     }
 }
 
@@ -223,11 +262,19 @@ mod tests {
 
     #[test]
     fn a_path_leads_to_the_place() {
-        let (policy, rules) = (At::Key(&At::Document, "policy"), "rules");
-        let rules = At::Key(&policy, rules);
-        let rule = At::Index(&rules, 3);
-        assert_eq!(At::Key(&rule, "when").to_string(), "policy.rules[3].when");
-        assert_eq!(At::Key(&rule, "a b\n").to_string(), r#"policy.rules[3]["a b\n"]"#);
-        assert_eq!(At::Document.to_string(), "");
+        let mut mistakes = Mistakes::default();
+        let document = mistakes.place();
+        mistakes.go_to_key(document, "policy");
+        mistakes.go_to_key(mistakes.place(), "rules");
+        mistakes.go_to_item(mistakes.place(), 3);
+        let rule = mistakes.place();
+        mistakes.go_to_key(rule, "when");
+        assert_eq!(mistakes.path(), "policy.rules[3].when");
+        mistakes.go_to_key(rule, "a b\n");
+        assert_eq!(mistakes.path(), r#"policy.rules[3]["a b\n"]"#);
+        mistakes.go_back(document);
+        assert_eq!(mistakes.path(), "");
+        mistakes.go_to_key(document, "");
+        assert_eq!(mistakes.path(), r#"[""]"#);
     }
 }

@@ -1,71 +1,63 @@
 //! `scope` and `lists`.
 
+use super::document::parse_as;
 use super::feeds::feeds;
-use super::form::Form;
 use super::json::Json;
-use super::keys::{Keys, Many, Section, any_number_of};
-use super::mistake::{At, MistakeKind, Mistakes};
-use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK};
+use super::keys::{Keys, Many, Section, any_number_of, set_of};
+use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK, Text};
 use super::{Lists, Mistake};
-use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope};
+use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-pub(super) fn scope(keys: &mut Keys<'_>) -> Option<(Scope, HostScope)> {
-    let mut read = |name| {
-        let (mut networks, mut hosts) = (Vec::new(), HostList::default());
-        for item in keys.or(name, any_number_of(NETWORK_OR_NAME), Json::Array(Vec::new()))? {
-            match item {
-                NetworkOrName::Network(network) => networks.push(network),
-                // As with networks, one that is there twice changes nothing.
-                NetworkOrName::Name(host) => {
-                    hosts.add(HostEntry { host, owner: None, reason: None, until: None });
-                }
-            }
-        }
-        Some((networks, hosts))
-    };
-    let (skip, treat_as_public) = (read("skip"), read("treat_as_public"));
-    let ((skip, skip_hosts), (public, public_hosts)) = (skip?, treat_as_public?);
-    Some((Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts)))
+pub(super) fn scope(keys: &mut Keys<'_>) -> (Scope, HostScope) {
+    let (skip, skip_hosts) = scope_of(keys, "skip");
+    let (public, public_hosts) = scope_of(keys, "treat_as_public");
+    (Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts))
 }
 
-pub(super) fn read_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
-    let mut mistakes = Mistakes::default();
-    let entries = match Json::parse(bytes) {
-        Ok(list) => {
-            let form = Many { identity: Some(network), ..any_number_of(Section(entry)) };
-            form.read(&list, &At::Document, &mut mistakes)
+fn scope_of(keys: &mut Keys<'_>, name: &'static str) -> (Vec<IpNet>, HostList) {
+    const ITEMS: Many<Text<NetworkOrName>> = any_number_of(NETWORK_OR_NAME);
+    let (mut networks, mut hosts) = (Vec::new(), HostList::default());
+    for item in keys.or(name, &ITEMS, "[]") {
+        match item {
+            NetworkOrName::Network(network) => networks.push(network),
+            // As with networks, one that is there twice changes nothing.
+            NetworkOrName::Name(host) => {
+                hosts.add(HostEntry { host, owner: None, reason: None, until: None });
+            }
         }
-        Err(error) => mistakes.add(&At::Document, MistakeKind::NotJson, format!("the list is not JSON: {error}")),
-    };
-    match (entries.and_then(|entries| List::new(entries).ok()), mistakes.into_vec()) {
-        (Some(list), mistakes) if mistakes.is_empty() => Ok(list),
-        (_, mistakes) => Err(mistakes),
+    }
+    (networks, hosts)
+}
+
+const ENTRIES: Many<Section<Entry>> = set_of(Section(entry), usize::MAX, network);
+
+pub(super) fn read_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
+    parse_as(&ENTRIES, bytes, "list").map(list_of)
+}
+
+pub(super) fn lists(keys: &mut Keys<'_>) -> Lists {
+    const HOSTS: Many<Section<HostEntry>> = set_of(Section(host_entry), usize::MAX, host);
+    let hosts_of = |entries| HostList::new(entries).unwrap_or_default();
+    Lists {
+        allow: list_of(keys.or("allow", &ENTRIES, "[]")),
+        deny: list_of(keys.or("deny", &ENTRIES, "[]")),
+        allow_hosts: hosts_of(keys.or("allow_hosts", &HOSTS, "[]")),
+        deny_hosts: hosts_of(keys.or("deny_hosts", &HOSTS, "[]")),
+        feeds: feeds(keys),
     }
 }
 
-pub(super) fn lists(keys: &mut Keys<'_>) -> Option<Lists> {
-    let mut list = |name| {
-        let entries = Many { identity: Some(network), ..any_number_of(Section(entry)) };
-        List::new(keys.or(name, entries, Json::Array(Vec::new()))?).ok()
-    };
-    let (allow, deny) = (list("allow"), list("deny"));
-    let mut hosts = |name| {
-        let entries = Many { identity: Some(host), ..any_number_of(Section(host_entry)) };
-        HostList::new(keys.or(name, entries, Json::Array(Vec::new()))?).ok()
-    };
-    let (allow_hosts, deny_hosts) = (hosts("allow_hosts"), hosts("deny_hosts"));
-    let feeds = feeds(keys);
-    Some(Lists { allow: allow?, allow_hosts: allow_hosts?, deny: deny?, deny_hosts: deny_hosts?, feeds: feeds? })
+/// The list of these entries, of which none is there twice.
+fn list_of(entries: Vec<Entry>) -> List {
+    List::new(entries).unwrap_or_default()
 }
 
-fn host_entry(keys: &mut Keys<'_>) -> Option<HostEntry> {
-    let host = keys.required("host", NAME);
-    let owner = keys.optional("owner", REMARK);
-    let reason = keys.optional("reason", REMARK);
-    let until = keys.optional("until", MOMENT);
-    Some(HostEntry { host: host?, owner, reason, until })
+fn host_entry(keys: &mut Keys<'_>) -> HostEntry {
+    let host = keys.required("host", &NAME);
+    let (owner, reason, until) = remarks(keys);
+    HostEntry { host, owner, reason, until }
 }
 
 /// The host of an entry, written in the one way that each has.
@@ -74,12 +66,15 @@ fn host(entry: &Json) -> Option<String> {
     Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
-fn entry(keys: &mut Keys<'_>) -> Option<Entry> {
-    let net = keys.required("cidr", NETWORK);
-    let owner = keys.optional("owner", REMARK);
-    let reason = keys.optional("reason", REMARK);
-    let until = keys.optional("until", MOMENT);
-    Some(Entry { net: net?, owner, reason, until })
+fn entry(keys: &mut Keys<'_>) -> Entry {
+    let net = keys.required("cidr", &NETWORK);
+    let (owner, reason, until) = remarks(keys);
+    Entry { net, owner, reason, until }
+}
+
+/// Who put an entry there, why and until when.
+fn remarks(keys: &mut Keys<'_>) -> (Option<Box<str>>, Option<Box<str>>, Option<Timestamp>) {
+    (keys.optional("owner", &REMARK), keys.optional("reason", &REMARK), keys.optional("until", &MOMENT))
 }
 
 /// The network of an entry, written in the one way that each network has.

@@ -48,24 +48,24 @@ pub enum NotifyFormat {
     Ecs,
 }
 
-pub(super) fn notify(keys: &mut Keys<'_>) -> Option<Arc<Notify>> {
+pub(super) fn notify(keys: &mut Keys<'_>) -> Arc<Notify> {
     const FORMAT: Choice<NotifyFormat> =
-        Choice(&[("json", NotifyFormat::Json), ("slack", NotifyFormat::Slack), ("ecs", NotifyFormat::Ecs)]);
-    let cluster = keys.required("cluster", CLUSTER);
-    let authority = keys.required("authority", AUTHORITY);
-    let path = keys.optional("path", WEBHOOK_PATH).map(WebhookPath::Given);
-    let path = keys.optional("path_env", VARIABLE).map(WebhookPath::Environment).or(path);
+        Choice::of(&["json", "slack", "ecs"], &[NotifyFormat::Json, NotifyFormat::Slack, NotifyFormat::Ecs]);
+    let cluster = keys.required("cluster", &CLUSTER);
+    let authority = keys.required("authority", &AUTHORITY);
+    let path = keys.optional("path", &WEBHOOK_PATH).map(WebhookPath::Given);
+    let path_env = keys.optional("path_env", &VARIABLE);
     keys.either("path", "path_env");
-    let min_score = keys.or("min_score", LevelNumber, 80);
-    let format = keys.or("format", FORMAT, "json");
-    let secret_env = keys.optional("secret_env", VARIABLE);
-    let (cluster, authority, path, format) = (cluster?, authority?, path?, format?);
+    let path = path.unwrap_or_else(|| WebhookPath::Environment(path_env.unwrap_or_default()));
+    let min_score = keys.or("min_score", &LevelNumber, "80");
+    let format = keys.or("format", &FORMAT, "json");
+    let secret_env = keys.optional("secret_env", &VARIABLE);
     let place = match &path {
         WebhookPath::Given(path) => (false, path.expose()),
         WebhookPath::Environment(variable) => (true, &**variable),
     };
     let id = FixedState::with_seed(0).hash_one((&cluster, &authority, place, format));
-    Some(Arc::new(Notify { cluster, authority, path, min_score: min_score?, format, secret_env, id }))
+    Arc::new(Notify { cluster, authority, path, min_score, format, secret_env, id })
 }
 
 /// Reads the path of a webhook that stands elsewhere than in the configuration. `None` where it is none.

@@ -1,10 +1,8 @@
 //! What the metadata of a route may change.
 
-use super::document::{FALLBACK, HOLD, MODE};
-use super::form::Form;
+use super::document::{FALLBACK, HOLD, MODE, read_as};
 use super::json::Json;
 use super::keys::{Keys, Section};
-use super::mistake::{At, Mistakes};
 use super::rules::PROFILE;
 use super::{Config, Fallback, Mistake, Mode};
 use evaluator::Profile;
@@ -26,12 +24,7 @@ impl Config {
     /// # Errors
     /// Every mistake in the metadata. Then none of it counts.
     pub fn for_route(&self, metadata: &Metadata) -> Result<Config, Vec<Mistake>> {
-        let mut mistakes = Mistakes::default();
-        let own = Section(own).read(&Json::from(metadata), &At::Document, &mut mistakes);
-        match (own, mistakes.into_vec()) {
-            (Some(own), mistakes) if mistakes.is_empty() => Ok(own.over(self)),
-            (_, mistakes) => Err(mistakes),
-        }
+        read_as(&Section(own), &Json::from(metadata)).map(|own| own.over(self))
     }
 }
 
@@ -69,17 +62,17 @@ impl Own {
     }
 }
 
-fn own(keys: &mut Keys<'_>) -> Option<Own> {
-    Some(Own {
-        mode: keys.optional("mode", MODE),
-        profile: keys.optional("profile", PROFILE),
-        first_look: keys.optional("first_look", Section(first_look)),
-        on_error: keys.optional("on_error", FALLBACK),
-    })
+fn own(keys: &mut Keys<'_>) -> Own {
+    Own {
+        mode: keys.optional("mode", &MODE),
+        profile: keys.optional("profile", &PROFILE),
+        first_look: keys.optional("first_look", &Section(first_look)),
+        on_error: keys.optional("on_error", &FALLBACK),
+    }
 }
 
-fn first_look(keys: &mut Keys<'_>) -> Option<OwnFirstLook> {
-    Some(OwnFirstLook { hold: keys.optional("hold", HOLD), then: keys.optional("then", FALLBACK) })
+fn first_look(keys: &mut Keys<'_>) -> OwnFirstLook {
+    OwnFirstLook { hold: keys.optional("hold", &HOLD), then: keys.optional("then", &FALLBACK) }
 }
 
 impl From<&Metadata> for Json {

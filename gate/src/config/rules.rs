@@ -3,23 +3,21 @@
 use super::Block;
 use super::form::{Choice, Form, LevelNumber, OrNull, Span, Whole, refuse_choice};
 use super::json::Json;
-use super::keys::{Keys, Many, Section, any_number_of, one_or_more};
-use super::mistake::{At, MistakeKind, Mistakes};
-use super::text::{COUNTRY, HOST, METHOD, PATH_PREFIX, RULE_NAME, TIME_ZONE, WITHIN};
-use evaluator::{Action, Condition, Direction, Finding, Findings, Policy, Profile, Rule, TimeWindow};
+use super::keys::{Keys, Many, Section, one_or_more, set_of};
+use super::mistake::{MistakeKind, Mistakes};
+use super::text::{COUNTRY, HOST, METHOD, PATH_PREFIX, RULE_NAME, TIME_ZONE, Text, WITHIN};
+use evaluator::{Action, Condition, Country, Direction, Finding, Findings, Policy, Profile, Rule, TimeWindow};
 use std::time::Duration;
 
 /// `ingress` or `egress`.
 pub(super) const DIRECTION: Choice<Direction> =
-    Choice(&[("ingress", Direction::Ingress), ("egress", Direction::Egress)]);
+    Choice::of(&["ingress", "egress"], &[Direction::Ingress, Direction::Egress]);
 
 /// The name of a profile, or `none`.
-pub(super) const PROFILE: Choice<Option<Profile>> = Choice(&[
-    ("pipeline", Some(Profile::Pipeline)),
-    ("ingress", Some(Profile::Ingress)),
-    ("egress", Some(Profile::Egress)),
-    ("none", None),
-]);
+pub(super) const PROFILE: Choice<Option<Profile>> = Choice::of(
+    &["pipeline", "ingress", "egress", "none"],
+    &[Some(Profile::Pipeline), Some(Profile::Ingress), Some(Profile::Egress), None],
+);
 
 /// The policy as it is written: the profile that follows the rules, if one is named, and the rules.
 pub(super) struct WrittenPolicy {
@@ -38,71 +36,79 @@ impl WrittenPolicy {
     }
 }
 
-pub(super) fn policy(keys: &mut Keys<'_>) -> Option<WrittenPolicy> {
-    let profile = keys.optional("profile", OrNull(PROFILE)).map(Option::flatten);
-    let rules = Many { most: 1000, identity: Some(name), ..any_number_of(Section(rule)) };
-    let rules = keys.or("rules", rules, Json::Array(Vec::new()));
-    let block = keys.section("block", block);
-    Some(WrittenPolicy { profile, block: block?, rules: rules? })
+pub(super) fn policy(keys: &mut Keys<'_>) -> WrittenPolicy {
+    const RULES: Many<Section<Rule>> = set_of(Section(rule), 1000, name);
+    WrittenPolicy {
+        profile: keys.optional("profile", &OrNull(PROFILE)).map(Option::flatten),
+        rules: keys.or("rules", &RULES, "[]"),
+        block: keys.section("block", block),
+    }
 }
 
-fn block(keys: &mut Keys<'_>) -> Option<Block> {
+fn block(keys: &mut Keys<'_>) -> Block {
     const LEAST: Duration = Duration::from_secs(1);
     const TTL: Span = Span { least: LEAST, most: Duration::from_secs(30 * 86_400) };
     const MAX: Span = Span { least: LEAST, most: Duration::from_secs(365 * 86_400) };
-    let ttl = keys.or("ttl", TTL, "24h");
-    let factor = keys.or("factor", Whole { least: 1_u32, most: 10 }, 2);
-    let max = keys.or("max", MAX, "7d");
-    Some(Block { ttl: ttl?, factor: factor?, max: max? })
+    Block {
+        ttl: keys.or("ttl", &TTL, "24h"),
+        factor: keys.or("factor", &Whole { least: 1_u32, most: 10 }, "2"),
+        max: keys.or("max", &MAX, "7d"),
+    }
 }
 
-fn rule(keys: &mut Keys<'_>) -> Option<Rule> {
-    const ACTION: Choice<Action> = Choice(&[("allow", Action::Allow), ("tag", Action::Tag), ("deny", Action::Deny)]);
-    let name = keys.required("name", RULE_NAME);
-    let when = keys.required("when", Section(condition));
-    let then = keys.required("then", ACTION);
-    Some(Rule { name: name?, when: when?, then: then? })
+fn rule(keys: &mut Keys<'_>) -> Rule {
+    const ACTION: Choice<Action> = Choice::of(&["allow", "tag", "deny"], &[Action::Allow, Action::Tag, Action::Deny]);
+    Rule {
+        name: keys.required("name", &RULE_NAME),
+        when: keys.required("when", &Section(condition)),
+        then: keys.required("then", &ACTION),
+    }
 }
 
 fn name(rule: &Json) -> Option<String> {
     rule.member("name")?.text().map(String::from)
 }
 
-fn condition(keys: &mut Keys<'_>) -> Option<Condition> {
-    const PORT: Whole<u16> = Whole { least: 1, most: u16::MAX };
-    const ASN: Whole<u32> = Whole { least: 1, most: u32::MAX };
-    let score_at_least = keys.optional("score_at_least", LevelNumber);
-    let mut findings = |name| Findings::of(&keys.optional(name, one_or_more(FindingCode)).unwrap_or_default());
-    let (any, all, none) = (findings("any"), findings("all"), findings("none"));
+/// Ports of which there is at least one.
+pub(super) const PORTS: Many<Whole<u16>> = one_or_more(Whole { least: 1, most: u16::MAX });
+/// Hosts of which there is at least one.
+pub(super) const HOSTS: Many<Text<String>> = one_or_more(HOST);
+
+fn condition(keys: &mut Keys<'_>) -> Condition {
+    const CODES: Many<FindingCode> = one_or_more(FindingCode);
+    const PREFIXES: Many<Text<String>> = one_or_more(PATH_PREFIX);
+    const METHODS: Many<Text<String>> = one_or_more(METHOD);
+    const COUNTRIES: Many<Text<Country>> = one_or_more(COUNTRY);
+    const ASN: Many<Whole<u32>> = one_or_more(Whole { least: 1, most: u32::MAX });
     let condition = Condition {
-        score_at_least,
-        any,
-        all,
-        none,
-        direction: keys.optional("direction", DIRECTION),
-        ports: keys.optional("ports", one_or_more(PORT)).unwrap_or_default(),
-        ports_other_than: keys.optional("ports_other_than", one_or_more(PORT)).unwrap_or_default(),
-        path_prefix: keys.optional("path_prefix", one_or_more(PATH_PREFIX)).unwrap_or_default(),
-        method: keys.optional("method", one_or_more(METHOD)).unwrap_or_default(),
-        host: keys.optional("host", one_or_more(HOST)).unwrap_or_default(),
-        country: keys.optional("country", one_or_more(COUNTRY)).unwrap_or_default(),
-        asn: keys.optional("asn", one_or_more(ASN)).unwrap_or_default(),
-        time: keys.optional("time", Section(time)),
+        score_at_least: keys.optional("score_at_least", &LevelNumber),
+        any: Findings::of(&keys.list("any", &CODES)),
+        all: Findings::of(&keys.list("all", &CODES)),
+        none: Findings::of(&keys.list("none", &CODES)),
+        direction: keys.optional("direction", &DIRECTION),
+        ports: keys.list("ports", &PORTS),
+        ports_other_than: keys.list("ports_other_than", &PORTS),
+        path_prefix: keys.list("path_prefix", &PREFIXES),
+        method: keys.list("method", &METHODS),
+        host: keys.list("host", &HOSTS),
+        country: keys.list("country", &COUNTRIES),
+        asn: keys.list("asn", &ASN),
+        time: keys.optional("time", &Section(time)).flatten(),
     };
+    let Condition { any, all, none, .. } = condition;
     let excluded = all.union(any).intersection(none);
     if !all.intersection(none).is_empty() || (!any.is_empty() && none.contains_all(any)) {
         let codes: Vec<&str> = excluded.iter().map(Finding::code).collect();
-        let (at, mistakes) = keys.parts();
         let message = format!("the rule can never match: \"none\" excludes {}", codes.join(", "));
-        mistakes.note(at, MistakeKind::Conflict, message);
+        keys.note(MistakeKind::Conflict, message);
     }
-    Some(condition)
+    condition
 }
 
 fn time(keys: &mut Keys<'_>) -> Option<TimeWindow> {
-    let time_zone = keys.required("time_zone", TIME_ZONE);
-    let within = keys.required("within", WITHIN);
-    TimeWindow::parse(&time_zone?, &within?).ok()
+    let time_zone = keys.required("time_zone", &TIME_ZONE);
+    let within = keys.required("within", &WITHIN);
+    TimeWindow::parse(&time_zone, &within).ok()
 }
 
 /// The code of a finding.
@@ -111,12 +117,11 @@ struct FindingCode;
 impl Form for FindingCode {
     type Value = Finding;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<Finding> {
-        let finding = found.text().and_then(Finding::from_code);
-        if finding.is_none() {
-            refuse_choice(found, &codes(), at, mistakes);
-        }
-        finding
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> Finding {
+        found.text().and_then(Finding::from_code).unwrap_or_else(|| {
+            refuse_choice(found, &codes(), mistakes);
+            Finding::Reputation
+        })
     }
 
     #[cfg(test)]

@@ -40,6 +40,7 @@ impl ObjectShape {
 
     pub(super) fn defaulted(&mut self, name: &'static str, mut shape: Value, default: &Json) {
         shape["default"] = match default {
+            Json::Missing => panic!("a default is there"),
             Json::Null => Value::Null,
             Json::Flag(flag) => json!(flag),
             Json::Number(number) => json!(*number as u64),

@@ -2,60 +2,70 @@
 
 use super::Select;
 use super::form::{Choice, Flag, Whole};
-use super::json::Json;
-use super::keys::{Keys, Section, any_number_of, one_or_more};
-use super::text::{HOST, NETWORK, ROUTE_NAME, TIME_ZONE, WITHIN};
+use super::keys::{Keys, Many, Section, any_number_of, one_or_more};
+use super::rules::{HOSTS, PORTS};
+use super::text::{NETWORK, ROUTE_NAME, TIME_ZONE, Text, WITHIN};
 use evaluator::{Criteria, Selection, TimeWindow};
+use ipnet::IpNet;
+use std::mem::swap;
 
-pub(super) fn select(keys: &mut Keys<'_>) -> Option<Select> {
+pub(super) fn select(keys: &mut Keys<'_>) -> Select {
     // What says all or nothing leaves the conditions where they are, to be used again later.
-    const MODE: Choice<bool> = Choice(&[("all", true), ("events", false)]);
-    let mode = keys.optional("mode", MODE);
-    let domains = keys.or("domains", Flag, false);
+    const MODE: Choice<bool> = Choice::of(&["all", "events"], &[true, false]);
+    let mode = keys.optional("mode", &MODE);
+    let domains = keys.or("domains", &Flag, "false");
     let conditions = conditions(keys);
     let connections = match mode {
         Some(true) => Selection::All,
         Some(false) => Selection::Events,
-        None => conditions?,
+        None => conditions,
     };
-    Some(Select { domains: domains?, connections })
+    Select { domains, connections }
 }
 
 /// What each condition selects by itself, and what the groups of `all_of` select. Without any, everything.
-fn conditions(keys: &mut Keys<'_>) -> Option<Selection> {
-    let Criteria { ports, ports_other_than, outside, routes, hosts, sources, sample } = criteria(keys)?;
-    let groups = keys.or("all_of", any_number_of(Section(criteria)), Json::Array(Vec::new()))?;
-    let none = Criteria::default;
-    let alone = [
-        Criteria { ports, ..none() },
-        Criteria { ports_other_than, ..none() },
-        Criteria { outside, ..none() },
-        Criteria { routes, ..none() },
-        Criteria { hosts, ..none() },
-        Criteria { sources, ..none() },
-        Criteria { sample, ..none() },
+fn conditions(keys: &mut Keys<'_>) -> Selection {
+    const GROUPS: Many<Section<Criteria>> = any_number_of(Section(criteria));
+    const CONDITIONS: [fn(&mut Criteria, &mut Criteria); 7] = [
+        |alone, all| swap(&mut alone.ports, &mut all.ports),
+        |alone, all| swap(&mut alone.ports_other_than, &mut all.ports_other_than),
+        |alone, all| swap(&mut alone.outside, &mut all.outside),
+        |alone, all| swap(&mut alone.routes, &mut all.routes),
+        |alone, all| swap(&mut alone.hosts, &mut all.hosts),
+        |alone, all| swap(&mut alone.sources, &mut all.sources),
+        |alone, all| swap(&mut alone.sample, &mut all.sample),
     ];
-    let any: Vec<_> = alone.into_iter().filter(|criteria| *criteria != none()).chain(groups).collect();
-    Some(if any.is_empty() { Selection::All } else { Selection::Matching(any) })
+    let mut all = criteria(keys);
+    let mut any = Vec::new();
+    for take_one in CONDITIONS {
+        let mut alone = Criteria::default();
+        take_one(&mut alone, &mut all);
+        if alone != Criteria::default() {
+            any.push(alone);
+        }
+    }
+    any.extend(keys.or("all_of", &GROUPS, "[]"));
+    if any.is_empty() { Selection::All } else { Selection::Matching(any) }
 }
 
-fn criteria(keys: &mut Keys<'_>) -> Option<Criteria> {
-    const PORT: Whole<u16> = Whole { least: 1, most: u16::MAX };
-    Some(Criteria {
-        ports_other_than: keys.optional("ports_other_than", one_or_more(PORT)).unwrap_or_default(),
-        ports: keys.optional("critical_ports", one_or_more(PORT)).unwrap_or_default(),
-        outside: keys.optional("after_hours", Section(after_hours)),
-        routes: keys.optional("routes", one_or_more(ROUTE_NAME)).unwrap_or_default(),
-        hosts: keys.optional("hosts", one_or_more(HOST)).unwrap_or_default(),
-        sources: keys.optional("sources", one_or_more(NETWORK)).unwrap_or_default(),
-        sample: keys.optional("sample_percent", Whole { least: 1_u8, most: 100 }),
-    })
+fn criteria(keys: &mut Keys<'_>) -> Criteria {
+    const ROUTES: Many<Text<Box<str>>> = one_or_more(ROUTE_NAME);
+    const SOURCES: Many<Text<IpNet>> = one_or_more(NETWORK);
+    Criteria {
+        ports_other_than: keys.list("ports_other_than", &PORTS),
+        ports: keys.list("critical_ports", &PORTS),
+        outside: keys.optional("after_hours", &Section(after_hours)).flatten(),
+        routes: keys.list("routes", &ROUTES),
+        hosts: keys.list("hosts", &HOSTS),
+        sources: keys.list("sources", &SOURCES),
+        sample: keys.optional("sample_percent", &Whole { least: 1_u8, most: 100 }),
+    }
 }
 
 fn after_hours(keys: &mut Keys<'_>) -> Option<TimeWindow> {
-    let time_zone = keys.required("time_zone", TIME_ZONE);
-    let working = keys.required("working", WITHIN);
-    TimeWindow::parse(&time_zone?, &working?).ok()
+    let time_zone = keys.required("time_zone", &TIME_ZONE);
+    let working = keys.required("working", &WITHIN);
+    TimeWindow::parse(&time_zone, &working).ok()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The forms of text: names, headers, networks and the like.
 
-use super::form::{Form, wrong_type};
+use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
-use super::mistake::{At, MistakeKind, Mistakes, nearest, quoted};
+use super::mistake::{MistakeKind, Mistakes, nearest, quoted};
 use super::secret::Secret;
 use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host};
 use ipnet::IpNet;
@@ -10,6 +10,13 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// A string of a certain form.
 pub(super) struct Text<T> {
+    kind: Kind,
+    /// Reads a string of allowed length.
+    read: fn(&str) -> Result<T, Fault>,
+}
+
+/// What can be said of a string without knowing what it becomes.
+struct Kind {
     /// What the string is, without article.
     what: &'static str,
     /// The most characters; the fewest is one.
@@ -18,74 +25,84 @@ pub(super) struct Text<T> {
     example: &'static str,
     /// Whether mistakes must not quote the value.
     secret: bool,
-    /// Reads a string of allowed length.
-    read: fn(&str) -> Result<T, Fault>,
-}
-
-impl<T> Text<T> {
-    /// Reads a string that does not stand in the configuration.
-    pub(super) fn parse(&self, text: &str) -> Option<T> {
-        (1..=self.longest).contains(&text.chars().count()).then(|| (self.read)(text).ok()).flatten()
-    }
 }
 
 /// What is wrong with a string, and what would be right.
 type Fault = (MistakeKind, String);
 
+const fn text<T>(
+    what: &'static str,
+    longest: usize,
+    example: &'static str,
+    read: fn(&str) -> Result<T, Fault>,
+) -> Text<T> {
+    Text { kind: Kind { what, longest, example, secret: false }, read }
+}
+
+/// The same, of which mistakes quote nothing.
+const fn secret<T>(Text { kind, read }: Text<T>) -> Text<T> {
+    Text { kind: Kind { secret: true, ..kind }, read }
+}
+
+impl<T> Text<T> {
+    /// Reads a string that does not stand in the configuration.
+    pub(super) fn parse(&self, text: &str) -> Option<T> {
+        (1..=self.kind.longest).contains(&text.chars().count()).then(|| (self.read)(text).ok()).flatten()
+    }
+}
+
 impl<T> Form for Text<T> {
     type Value = T;
 
-    fn read(&self, found: &Json, at: &At<'_>, mistakes: &mut Mistakes) -> Option<T> {
-        let text = text_of_length(found, self.what, self.longest, self.secret, at, mistakes)?;
-        match (self.read)(text) {
-            Ok(value) => Some(value),
-            Err(fault) => {
-                refuse(text, fault, self.what, self.secret, at, mistakes);
-                None
+    #[inline(never)]
+    fn read(&self, found: &Json, mistakes: &mut Mistakes) -> T {
+        let mut text = self.kind.text_of_length(found, mistakes);
+        loop {
+            match (self.read)(text) {
+                Ok(value) => return value,
+                Err(fault) => text = self.kind.refuse(text, fault, mistakes),
             }
         }
     }
 
     #[cfg(test)]
     fn shape(&self) -> serde_json::Value {
+        let Kind { what, longest, example, .. } = self.kind;
+        assert!(self.parse(example).is_some(), "{what}: the example counts for what is wrong, so it must be right");
         serde_json::json!({
-            "type": "string", "minLength": 1, "maxLength": self.longest, "examples": [self.example],
-            "description": format!("{}, up to {} characters", self.what, self.longest),
+            "type": "string", "minLength": 1, "maxLength": longest, "examples": [example],
+            "description": format!("{what}, up to {longest} characters"),
         })
     }
 }
 
-// These two know no type, so that the module has them but once.
-
-fn text_of_length<'j>(
-    found: &'j Json,
-    what: &str,
-    longest: usize,
-    secret: bool,
-    at: &At<'_>,
-    mistakes: &mut Mistakes,
-) -> Option<&'j str> {
-    let Some(text) = found.text() else {
-        if secret {
-            return mistakes.add(at, MistakeKind::WrongType, format!("must be a string ({what})"));
+impl Kind {
+    /// The string, or the example where it is none of an allowed length.
+    fn text_of_length<'j>(&self, found: &'j Json, mistakes: &mut Mistakes) -> &'j str {
+        let (what, longest) = (self.what, self.longest);
+        match found.text().map(|text| (text, text.chars().count())) {
+            Some((text, length)) if (1..=longest).contains(&length) => return text,
+            Some((_, length)) => {
+                let message = format!("has {length} characters; the {what} has 1 to {longest}");
+                mistakes.note(MistakeKind::OutOfRange, message);
+            }
+            None if self.secret => refuse_type(found, mistakes, format!("must be a string ({what})")),
+            None => wrong_type(found, mistakes, &format!("a string ({what})")),
         }
-        return wrong_type(found, at, mistakes, &format!("a string ({what})"));
-    };
-    let length = text.chars().count();
-    if !(1..=longest).contains(&length) {
-        let message = format!("has {length} characters; the {what} has 1 to {longest}");
-        return mistakes.add(at, MistakeKind::OutOfRange, message);
+        self.example
     }
-    Some(text)
-}
 
-fn refuse(text: &str, (kind, right): Fault, what: &str, secret: bool, at: &At<'_>, mistakes: &mut Mistakes) {
-    let message = match kind {
-        _ if secret => format!("the value is no {what}: {right}"),
-        MistakeKind::Malformed => format!("{} is no {what}: {right}", quoted(text)),
-        _ => format!("{}: {right}", quoted(text)),
-    };
-    mistakes.note(at, kind, message);
+    /// Notes what is wrong. The example is to be read instead.
+    fn refuse(&self, text: &str, (kind, right): Fault, mistakes: &mut Mistakes) -> &'static str {
+        let what = self.what;
+        let message = match kind {
+            _ if self.secret => format!("the value is no {what}: {right}"),
+            MistakeKind::Malformed => format!("{} is no {what}: {right}", quoted(text)),
+            _ => format!("{}: {right}", quoted(text)),
+        };
+        mistakes.note(kind, message);
+        self.example
+    }
 }
 
 fn malformed<T>(right: impl Into<String>) -> Result<T, Fault> {
@@ -98,114 +115,71 @@ fn checked<T: for<'a> From<&'a str>>(text: &str, fits: bool, right: &str) -> Res
 }
 
 /// Any text at all.
-pub(super) const MESSAGE: Text<Box<str>> =
-    Text { what: "text", longest: 1024, example: "Access denied", secret: false, read: |text| Ok(text.into()) };
+pub(super) const MESSAGE: Text<Box<str>> = text("text", 1024, "Access denied", |text| Ok(text.into()));
 
 /// A short remark, in one line.
-pub(super) const REMARK: Text<Box<str>> = Text {
-    what: "remark",
-    longest: 200,
-    example: "netops",
-    secret: false,
-    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
-};
+pub(super) const REMARK: Text<Box<str>> =
+    text("remark", 200, "netops", |text| checked(text, is_one_line(text), "it is one line without control characters"));
 
 /// A remark of a few words, in one line.
-pub(super) const SHORT_REMARK: Text<Box<str>> = Text { longest: 64, ..REMARK };
+pub(super) const SHORT_REMARK: Text<Box<str>> = text("remark", 64, "netops", REMARK.read);
 
 /// The name of a rule. The profiles' rules keep theirs, so that a name in the log leads to one rule.
-pub(super) const RULE_NAME: Text<Box<str>> = Text {
-    what: "rule name",
-    longest: 64,
-    example: "tor-login",
-    secret: false,
-    read: |text| {
-        for profile in Profile::ALL {
-            if profile.policy().rules.iter().any(|rule| *rule.name == *text) {
-                let right = format!("the profile {} has a rule of that name; choose another", profile.name());
-                return Err((MistakeKind::Duplicate, right));
-            }
+pub(super) const RULE_NAME: Text<Box<str>> = text("rule name", 64, "tor-login", |text| {
+    for profile in Profile::ALL {
+        if profile.policy().rules.iter().any(|rule| *rule.name == *text) {
+            let right = format!("the profile {} has a rule of that name; choose another", profile.name());
+            return Err((MistakeKind::Duplicate, right));
         }
-        checked(text, is_one_line(text), "it is one line without control characters")
-    },
-};
+    }
+    checked(text, is_one_line(text), "it is one line without control characters")
+});
 
 /// The name of a cluster.
-pub(super) const CLUSTER: Text<Box<str>> = Text {
-    what: "cluster name",
-    longest: 255,
-    example: "criminalip",
-    secret: false,
-    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
-};
+pub(super) const CLUSTER: Text<Box<str>> = text("cluster name", 255, "criminalip", |text| {
+    checked(text, is_one_line(text), "it is one line without control characters")
+});
 
 /// A host with an optional port.
-pub(super) const AUTHORITY: Text<Box<str>> = Text {
-    what: "host name with an optional port",
-    longest: 255,
-    example: "api.criminalip.io",
-    secret: false,
-    read: |text| {
+pub(super) const AUTHORITY: Text<Box<str>> =
+    text("host name with an optional port", 255, "api.criminalip.io", |text| {
         let host = match text.rsplit_once(':') {
             Some((host, port)) if port.parse::<u16>().is_ok() => host,
             _ => text,
         };
         checked(text, is_host(host), "write the host, and the port if it is not the usual one, without scheme or path")
-    },
-};
+    });
 
 /// The name of an environment variable. People paste the key itself here, so it is not quoted.
-pub(super) const VARIABLE: Text<Box<str>> = Text {
-    what: "name of an environment variable",
-    longest: 128,
-    example: "CRIMINALIP_API_KEY",
-    secret: true,
-    read: |text| {
+pub(super) const VARIABLE: Text<Box<str>> =
+    secret(text("name of an environment variable", 128, "CRIMINALIP_API_KEY", |text| {
         let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !starts_with_digit(text);
         checked(text, fits, "it has letters, digits and _, and does not start with a digit")
-    },
-};
+    }));
 
 /// The API key.
-pub(super) const KEY: Text<Secret> = Text {
-    what: "API key",
-    longest: 512,
-    example: "0123456789abcdef",
-    secret: true,
-    read: |text| {
-        let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
-        checked::<Box<str>>(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
-    },
-};
+pub(super) const KEY: Text<Secret> = secret(text("API key", 512, "0123456789abcdef", |text| {
+    let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
+    checked::<Box<str>>(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
+}));
 
 /// A name in a certificate, as the proxy reports it.
-pub(super) const CERTIFICATE_NAME: Text<Box<str>> = Text {
-    what: "URI or DNS name in a certificate",
-    longest: 255,
-    example: "spiffe://example.org/soc",
-    secret: false,
-    read: |text| {
+pub(super) const CERTIFICATE_NAME: Text<Box<str>> =
+    text("URI or DNS name in a certificate", 255, "spiffe://example.org/soc", |text| {
         checked(text, text.bytes().all(|byte| byte.is_ascii_graphic()), "it has visible ASCII characters only")
-    },
-};
+    });
 
 /// A header that a tag may take.
-pub(super) const HEADER: Text<Box<str>> = Text {
-    what: "header name in lower case",
-    longest: 64,
-    example: "x-criminalip",
-    secret: false,
-    read: |text| {
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return malformed(format!("write {}", quoted(&text.to_ascii_lowercase())));
-        }
-        if TAKEN.contains(&text) || text.starts_with("x-envoy-") {
-            return malformed("the header has a meaning of its own; take one such as x-criminalip");
-        }
-        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        checked(text, fits, "it has letters, digits and - only, such as x-criminalip")
-    },
-};
+pub(super) const HEADER: Text<Box<str>> = text("header name in lower case", 64, "x-criminalip", |text| {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return malformed(format!("write {}", quoted(&text.to_ascii_lowercase())));
+    }
+    if TAKEN.contains(&text) || text.starts_with("x-envoy-") {
+        return malformed("the header has a meaning of its own; take one such as x-criminalip");
+    }
+    let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    checked(text, fits, "it has letters, digits and - only, such as x-criminalip")
+});
 
 /// Headers that HTTP or the proxy itself works with, so that a tag in their place would break something.
 const TAKEN: &[&str] = &[
@@ -242,112 +216,60 @@ const TAKEN: &[&str] = &[
 ];
 
 /// A name in the filter state.
-pub(super) const STATE_NAME: Text<Box<str>> = Text {
-    what: "name in the filter state",
-    longest: 64,
-    example: "criminalip",
-    secret: false,
-    read: |text| {
-        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        checked(text, fits, "it has letters, digits, _, - and . only")
-    },
-};
+pub(super) const STATE_NAME: Text<Box<str>> = text("name in the filter state", 64, "criminalip", |text| {
+    let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    checked(text, fits, "it has letters, digits, _, - and . only")
+});
 
 /// A name in the metadata of routes.
-pub(super) const NAMESPACE: Text<Box<str>> = Text {
-    what: "name in the metadata of routes",
-    longest: 64,
-    example: "criminalip",
-    secret: false,
-    read: |text| {
-        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        checked(text, fits, "it has letters, digits, _, - and . only")
-    },
-};
+pub(super) const NAMESPACE: Text<Box<str>> = text("name in the metadata of routes", 64, "criminalip", |text| {
+    let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    checked(text, fits, "it has letters, digits, _, - and . only")
+});
 
 /// The name of a route.
-pub(super) const ROUTE_NAME: Text<Box<str>> = Text {
-    what: "route name",
-    longest: 255,
-    example: "admin",
-    secret: false,
-    read: |text| checked(text, is_one_line(text), "it is one line without control characters"),
-};
+pub(super) const ROUTE_NAME: Text<Box<str>> = text("route name", 255, "admin", |text| {
+    checked(text, is_one_line(text), "it is one line without control characters")
+});
 
 /// The start of a path.
-pub(super) const PATH_PREFIX: Text<String> = Text {
-    what: "start of a path",
-    longest: 1024,
-    example: "/login",
-    secret: false,
-    read: |text| {
-        let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
-        checked(text, fits, "it starts with / and is percent-encoded, as requests are")
-    },
-};
+pub(super) const PATH_PREFIX: Text<String> = text("start of a path", 1024, "/login", |text| {
+    let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    checked(text, fits, "it starts with / and is percent-encoded, as requests are")
+});
 
 /// A path with its query.
-pub(super) const PATH: Text<Box<str>> =
-    Text { what: "path", longest: 1024, example: "/list.txt", secret: false, read: path };
+pub(super) const PATH: Text<Box<str>> = text("path", 1024, "/list.txt", path);
 
 /// The path of a webhook. Some are secret, so it is not quoted.
-pub(super) const WEBHOOK_PATH: Text<Secret> = Text {
-    what: "path",
-    longest: 1024,
-    example: "/portcullis",
-    secret: true,
-    read: |text| path(text).map(Secret::new),
-};
+pub(super) const WEBHOOK_PATH: Text<Secret> =
+    secret(text("path", 1024, "/portcullis", |text| path(text).map(Secret::new)));
 
 /// A method. Methods are compared exactly, so `get` would never match.
-pub(super) const METHOD: Text<String> = Text {
-    what: "method",
-    longest: 32,
-    example: "POST",
-    secret: false,
-    read: |text| {
-        let fits = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
-        checked(text, fits, "methods are in upper case, such as GET or POST")
-    },
-};
+pub(super) const METHOD: Text<String> = text("method", 32, "POST", |text| {
+    let fits = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    checked(text, fits, "methods are in upper case, such as GET or POST")
+});
 
 /// A host, or all below a domain.
-pub(super) const HOST: Text<String> = Text {
-    what: "host",
-    longest: 255,
-    example: "*.example.com",
-    secret: false,
-    read: |text| {
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        let is_name = name.split('.').all(|label| {
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        });
-        let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let is_v6 = bracketed.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-        checked(
-            text,
-            is_name || is_v6,
-            "write it without port, such as www.example.com, *.example.com or [2001:db8::1]",
-        )
-    },
-};
+pub(super) const HOST: Text<String> = text("host", 255, "*.example.com", |text| {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let is_name = name.split('.').all(|label| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    });
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_v6 = bracketed.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    checked(text, is_name || is_v6, "write it without port, such as www.example.com, *.example.com or [2001:db8::1]")
+});
 
 /// A country.
-pub(super) const COUNTRY: Text<Country> = Text {
-    what: "country code",
-    longest: 2,
-    example: "KR",
-    secret: false,
-    read: |text| Country::parse(text).map_or_else(|| malformed("it is two letters, such as KR (ISO 3166-1)"), Ok),
-};
+pub(super) const COUNTRY: Text<Country> = text("country code", 2, "KR", |text| {
+    Country::parse(text).map_or_else(|| malformed("it is two letters, such as KR (ISO 3166-1)"), Ok)
+});
 
 /// A time zone that time windows know.
-pub(super) const TIME_ZONE: Text<Box<str>> = Text {
-    what: "time zone",
-    longest: 64,
-    example: "Asia/Seoul",
-    secret: false,
-    read: |text| match TimeWindow::parse(text, WITHIN.example) {
+pub(super) const TIME_ZONE: Text<Box<str>> =
+    text("time zone", 64, "Asia/Seoul", |text| match TimeWindow::parse(text, WITHIN.kind.example) {
         Ok(_) => Ok(text.into()),
         Err(WindowError::UnknownZone) => {
             let names: Vec<String> = TimeZone::names().collect();
@@ -357,77 +279,51 @@ pub(super) const TIME_ZONE: Text<Box<str>> = Text {
             }
         }
         Err(error) => malformed(error.to_string()),
-    },
-};
+    });
 
 /// Days and times of the week.
-pub(super) const WITHIN: Text<Box<str>> = Text {
-    what: "time window",
-    longest: 1024,
-    example: "Mon-Fri 09:00-18:00",
-    secret: false,
-    read: |text| match TimeWindow::parse("UTC", text) {
+pub(super) const WITHIN: Text<Box<str>> =
+    text("time window", 1024, "Mon-Fri 09:00-18:00", |text| match TimeWindow::parse("UTC", text) {
         Ok(_) => Ok(text.into()),
         Err(error) => malformed(error.to_string()),
-    },
-};
+    });
 
 /// A moment.
-pub(super) const MOMENT: Text<Timestamp> = Text {
-    what: "date and time",
-    longest: 40,
-    example: "2027-01-01T00:00:00Z",
-    secret: false,
-    read: |text| {
-        let right = "write it as 2027-01-01T00:00:00Z or 2027-01-01T09:00:00+09:00";
-        Timestamp::parse(text).map_or_else(|| malformed(right), Ok)
-    },
-};
+pub(super) const MOMENT: Text<Timestamp> = text("date and time", 40, "2027-01-01T00:00:00Z", |text| {
+    let right = "write it as 2027-01-01T00:00:00Z or 2027-01-01T09:00:00+09:00";
+    Timestamp::parse(text).map_or_else(|| malformed(right), Ok)
+});
 
 /// A network, or an address that stands for itself.
-pub(super) const NETWORK: Text<IpNet> = Text {
-    what: "network",
-    longest: 64,
-    example: "203.0.113.0/24",
-    secret: false,
-    read: |text| {
-        let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-            (Ok(net), _) => net,
-            (_, Ok(ip)) => IpNet::from(ip),
-            _ => {
-                return malformed(
-                    "write an address and the length of its prefix, such as 203.0.113.0/24 or 2001:db8::/32",
-                );
-            }
-        };
-        if net.trunc() != net {
-            let right = format!("bits are set beyond the prefix; the network is {}", net.trunc());
-            return Err((MistakeKind::HostBits, right));
+pub(super) const NETWORK: Text<IpNet> = text("network", 64, "203.0.113.0/24", |text| {
+    let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+        (Ok(net), _) => net,
+        (_, Ok(ip)) => IpNet::from(ip),
+        _ => {
+            return malformed("write an address and the length of its prefix, such as 203.0.113.0/24 or 2001:db8::/32");
         }
-        match net {
-            IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-                malformed("peers are compared in their IPv4 form; write the IPv4 network")
-            }
-            net => Ok(net),
+    };
+    if net.trunc() != net {
+        let right = format!("bits are set beyond the prefix; the network is {}", net.trunc());
+        return Err((MistakeKind::HostBits, right));
+    }
+    match net {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
+            malformed("peers are compared in their IPv4 form; write the IPv4 network")
         }
-    },
-};
+        net => Ok(net),
+    }
+});
 
 /// The name of a host, or of all below a domain. An address is none.
-pub(super) const NAME: Text<Box<str>> = Text {
-    what: "host name",
-    longest: 255,
-    example: "*.example.com",
-    secret: false,
-    read: |text| {
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        match parse_host(name.as_bytes()) {
-            Ok(Host::Name { port: None, .. }) => Ok(text.into()),
-            Ok(Host::Address(_)) => malformed("it is an address; write it as \"cidr\""),
-            _ => malformed("write it without port, such as www.example.com or *.example.com; other scripts as xn--..."),
-        }
-    },
-};
+pub(super) const NAME: Text<Box<str>> = text("host name", 255, "*.example.com", |text| {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    match parse_host(name.as_bytes()) {
+        Ok(Host::Name { port: None, .. }) => Ok(text.into()),
+        Ok(Host::Address(_)) => malformed("it is an address; write it as \"cidr\""),
+        _ => malformed("write it without port, such as www.example.com or *.example.com; other scripts as xn--..."),
+    }
+});
 
 /// A network, or the name of a host or of all below a domain.
 pub(super) enum NetworkOrName {
@@ -436,16 +332,11 @@ pub(super) enum NetworkOrName {
 }
 
 /// A network or a host.
-pub(super) const NETWORK_OR_NAME: Text<NetworkOrName> = Text {
-    what: "network or host name",
-    longest: 255,
-    example: "203.0.113.0/24",
-    secret: false,
-    read: |text| match (NAME.read)(text) {
+pub(super) const NETWORK_OR_NAME: Text<NetworkOrName> =
+    text("network or host name", 255, "203.0.113.0/24", |text| match (NAME.read)(text) {
         Ok(name) => Ok(NetworkOrName::Name(name)),
         Err(_) => (NETWORK.read)(text).map(NetworkOrName::Network),
-    },
-};
+    });
 
 fn is_one_line(text: &str) -> bool {
     !text.chars().any(char::is_control)
