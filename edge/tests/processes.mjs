@@ -27,6 +27,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 export class Program {
   #child;
   #ended;
+  /** It has ended, and all that it wrote was read: its code alone is there before. */
+  #isSilent = false;
   lines = [];
   #wanted = new Set();
 
@@ -35,7 +37,10 @@ export class Program {
     this.#child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe", "pipe"] });
     running.add(this.#child);
     this.#ended = new Promise((resolve) => this.#child.once("close", resolve));
-    this.#ended.then(() => running.delete(this.#child));
+    this.#ended.then(() => {
+      this.#isSilent = true;
+      running.delete(this.#child);
+    });
     for (const stream of this.#child.stdio.slice(1)) {
       createInterface({ input: stream }).on("line", (line) => {
         this.lines.push(line);
@@ -58,7 +63,7 @@ export class Program {
             const found = find(this.lines[at]);
             if (found) return resolve(found);
           }
-          if (this.#child.exitCode !== null) fail(`the program ended with ${this.#child.exitCode}`);
+          if (this.#isSilent) fail(`the program ended with ${this.#child.exitCode}`);
         };
         this.#wanted.add(look);
         timer = setTimeout(() => fail("the line did not come"), PATIENCE);
