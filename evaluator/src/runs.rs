@@ -8,10 +8,14 @@ use core::{iter, slice};
 /// So many entries are in a run at most.
 const FULL: usize = if cfg!(test) { 4 } else { 128 };
 
+/// Neighbours that have no more together become one run: else whoever chooses what stays could have each entry hold the room of a
+/// whole run.
+const FEW: usize = FULL / 2;
+
 /// Values by keys, in the order of the keys.
 #[derive(Clone, Debug)]
 pub struct Runs<K, V> {
-    /// None of them is empty.
+    /// None of them is empty, and two neighbours have more than [`FEW`] together.
     runs: Vec<Vec<(K, V)>>,
     len: usize,
 }
@@ -67,11 +71,12 @@ impl<K: Ord, V> Runs<K, V> {
         if self.runs.is_empty() {
             self.runs.push(Vec::new());
         }
+        let next = run.saturating_add(1);
+        let is_last = next >= self.runs.len();
         if let Some(entries) = self.runs.get_mut(run).filter(|entries| entries.len() >= FULL) {
             // Keys that go up leave full runs behind.
-            let kept = if at < FULL { FULL / 2 } else { FULL };
+            let kept = if at >= FULL && is_last { FULL } else { FULL / 2 };
             let rest = entries.split_off(kept);
-            let next = run.saturating_add(1);
             self.runs.insert(next, rest);
             if at >= kept {
                 (run, at) = (next, at.saturating_sub(kept));
@@ -93,11 +98,23 @@ impl<K: Ord, V> Runs<K, V> {
         let at = at.ok()?;
         let entries = self.runs.get_mut(run)?;
         let (_, value) = entries.remove(at);
-        if entries.is_empty() {
-            self.runs.remove(run);
-        }
         self.len = self.len.saturating_sub(1);
+        self.join(run);
+        self.join(run.saturating_sub(1));
         Some(value)
+    }
+
+    /// Makes one run of this one and the next where that would have few, and none of an empty one.
+    fn join(&mut self, run: usize) {
+        let superfluous = match self.runs.get_mut(run..) {
+            Some([one, next, ..]) if one.is_empty() || one.len().saturating_add(next.len()) <= FEW => {
+                one.append(next);
+                run.saturating_add(1)
+            }
+            Some([one]) if one.is_empty() => run,
+            _ => return,
+        };
+        self.runs.remove(superfluous);
     }
 
     /// Those whose keys are not before this one.
@@ -186,6 +203,7 @@ mod tests {
                 prop_assert_eq!(runs.get_mut(&first), tree.get_mut(&first));
                 prop_assert_eq!(runs.is_empty(), tree.is_empty());
                 prop_assert!(runs.runs.iter().all(|run| (1..=FULL).contains(&run.len())));
+                prop_assert!(runs.runs.windows(2).all(|two| two[0].len() + two[1].len() > FEW));
             }
             prop_assert!(runs.from(&first).eq(tree.range(first..)));
             prop_assert!(runs.iter().eq(tree.iter()));
