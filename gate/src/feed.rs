@@ -21,6 +21,7 @@ use evaluator::Timestamp;
 use ipnet::IpNet;
 use read::Reader;
 use serde::{Deserialize, Serialize};
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -348,8 +349,8 @@ impl Feeds {
     /// Looks at what the workers know of the feeds, and takes over new copies.
     fn look(&mut self, around: &Surroundings<'_, '_>) -> directory::Directory {
         let Proxy { now, store } = around.proxy;
-        let mut wanted = self.wanted();
-        wanted.sort_unstable();
+        // A heap, since its code is a tenth of what sorts slices.
+        let mut wanted = BinaryHeap::from(self.wanted()).into_sorted_vec();
         wanted.dedup();
         let WorkerId(salt) = self.worker;
         let known = directory::look(store, &wanted, salt, now);

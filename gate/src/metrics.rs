@@ -62,10 +62,10 @@ mod tests {
         for counter in Counter::all() {
             counters.add(counter);
             let mut taken = Vec::new();
-            counters.take(|counter, count| taken.push((counter, count)));
+            counters.take(&mut |counter, count| taken.push((counter, count)));
             assert_eq!(taken, [(counter, 1)]);
         }
-        counters.take(|counter, _| panic!("{counter:?} was taken already"));
+        counters.take(&mut |counter, _| panic!("{counter:?} was taken already"));
         let names: BTreeSet<_> = Metric::all().map(Metric::name).collect();
         assert_eq!(names.len(), Metric::all().count());
     }

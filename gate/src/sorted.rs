@@ -30,6 +30,15 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get(self.place(key).ok()?).map(|(_, value)| value)
     }
 
+    /// The value of a key, to be changed.
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.place(key).ok()?;
+        self.0.get_mut(place).map(|(_, value)| value)
+    }
+
     /// Puts a value in the place of the one that was there. Returns whether there was none.
     pub fn insert(&mut self, key: K, value: V) -> bool {
         match self.place(&key) {
@@ -63,6 +72,11 @@ impl<K: Ord, V> Sorted<K, V> {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// All of them, the values to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
     }
 
     /// How many there are.
@@ -103,11 +117,13 @@ mod tests {
                     None => prop_assert_eq!(sorted.remove(&key), tree.remove(&key)),
                 }
                 prop_assert_eq!((sorted.get(&key), sorted.len()), (tree.get(&key), tree.len()));
+                prop_assert_eq!(sorted.get_mut(&key), tree.get_mut(&key));
                 prop_assert_eq!(sorted.is_empty(), tree.is_empty());
             }
             sorted.retain(|_, value| value % 2 == 0);
             tree.retain(|_, value| *value % 2 == 0);
             prop_assert!(sorted.iter().eq(tree.iter()));
+            prop_assert!(sorted.iter_mut().eq(tree.iter_mut()));
         }
     }
 }

@@ -50,8 +50,13 @@ impl Table {
         store::change(store, &self.key(peer), |value| {
             let mut slots = value.map(decode).unwrap_or_default();
             slots.retain(|slot| slot.peer != peer);
-            slots.sort_by_key(|slot| std::cmp::Reverse(slot.fact.learned()));
-            slots.truncate(BUCKET.saturating_sub(1));
+            // No worker writes more of them; other bytes may be anything.
+            slots.truncate(BUCKET);
+            if slots.len() == BUCKET
+                && let Some((oldest, _)) = slots.iter().enumerate().min_by_key(|(_, slot)| slot.fact.learned())
+            {
+                slots.swap_remove(oldest);
+            }
             slots.push(Slot { peer, fact: *fact });
             (postcard::to_allocvec(&slots).ok(), ())
         });

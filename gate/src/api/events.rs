@@ -191,8 +191,10 @@ fn write(writer: &mut Writer, alert: &Alert, running: bool, parts: &[Option<Part
 }
 
 fn add<'n>(counts: &mut Sorted<&'n str, u64>, name: &'n str, more: u64) {
-    let known = counts.get(name).copied().unwrap_or(0);
-    counts.insert(name, known.saturating_add(more));
+    match counts.get_mut(name) {
+        Some(count) => *count = count.saturating_add(more),
+        None => drop(counts.insert(name, more)),
+    }
 }
 
 fn destination(writer: &mut Writer, found: &Found) {

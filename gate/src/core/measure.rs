@@ -13,7 +13,7 @@ impl Gate {
     /// share is read only then, so that a tick on which nothing happened costs nothing.
     pub fn measure(&mut self, proxy: Proxy<'_>, report: &mut dyn FnMut(Metric, Sample)) {
         let station = &mut self.station;
-        self.counters.take(|counter, count| {
+        self.counters.take(&mut |counter, count| {
             if let Counter::Decision(action, ..) = counter {
                 station.count(action, count);
             }

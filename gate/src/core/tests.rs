@@ -119,7 +119,7 @@ fn connection(now: Moment) -> Connection<'static> {
 
 fn counted(gate: &mut Gate) -> BTreeMap<String, u64> {
     let mut counted = BTreeMap::new();
-    gate.counters.take(|counter, count| {
+    gate.counters.take(&mut |counter, count| {
         counted.insert(Metric::Counter(counter).name(), count);
     });
     counted

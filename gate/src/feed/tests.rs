@@ -98,7 +98,7 @@ impl World {
 
     fn counted(&mut self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
-        self.counters.take(|counter, count| {
+        self.counters.take(&mut |counter, count| {
             counted.insert(crate::Metric::Counter(counter).name(), count);
         });
         counted

@@ -1,6 +1,6 @@
 //! What happened: numbers that only grow.
 
-use crate::{DeliveryError, Fate, FeedOutcome, LookupError, Mode, Reason, Refusal, Skip};
+use crate::{DeliveryError, Fate, FeedOutcome, LookupError, Mode, Reason, Refusal, Skip, Sorted};
 use evaluator::{Action, Source};
 
 /// One counter.
@@ -156,22 +156,14 @@ impl RouteMetadata {
 }
 
 /// What was counted since the last time it was taken.
+#[derive(Default)]
 pub(crate) struct Counters {
     /// By action, source and mode: what every request adds to is found without a search.
     decisions: [[[u64; 2]; Source::ALL.len()]; 3],
     /// By what was found.
     cache: [u64; Found::ALL.len()],
-    /// All others, sorted by counter.
-    others: Box<[(Counter, u64)]>,
-}
-
-impl Default for Counters {
-    fn default() -> Counters {
-        let searched = |counter: &Counter| !matches!(counter, Counter::Decision(..) | Counter::Cache(_));
-        let mut others: Vec<_> = Counter::all().filter(searched).map(|counter| (counter, 0)).collect();
-        others.sort_unstable();
-        Counters { decisions: Default::default(), cache: Default::default(), others: others.into() }
-    }
+    /// All others that were ever counted.
+    others: Sorted<Counter, u64>,
 }
 
 impl Counters {
@@ -187,25 +179,36 @@ impl Counters {
                 .get_mut(action as usize)
                 .and_then(|sources| sources.get_mut(source as usize)?.get_mut(mode as usize)),
             Counter::Cache(found) => self.cache.get_mut(found as usize),
-            other => {
-                let place = self.others.binary_search_by_key(&other, |(counter, _)| *counter);
-                place.ok().and_then(|place| self.others.get_mut(place)).map(|(_, count)| count)
-            }
+            other => return self.add_other(other, more),
         };
         if let Some(count) = count {
             *count = count.saturating_add(more);
         }
     }
 
+    #[inline(never)]
+    fn add_other(&mut self, counter: Counter, more: u64) {
+        match self.others.get_mut(&counter) {
+            Some(count) => *count = count.saturating_add(more),
+            None => drop(self.others.insert(counter, more)),
+        }
+    }
+
     /// Gives every counter that grew to `record`, with how much it grew, and starts again from zero.
-    pub(crate) fn take(&mut self, mut record: impl FnMut(Counter, u64)) {
-        let decisions = Counter::decisions().zip(self.decisions.as_flattened_mut().as_flattened_mut());
-        let cache = Found::ALL.map(Counter::Cache).into_iter().zip(&mut self.cache);
-        let others = self.others.iter_mut().map(|(counter, count)| (*counter, count));
-        for (counter, count) in decisions.chain(cache).chain(others) {
+    pub(crate) fn take(&mut self, record: &mut dyn FnMut(Counter, u64)) {
+        let mut take = |counter, count: &mut u64| {
             if *count > 0 {
                 record(counter, std::mem::take(count));
             }
+        };
+        for (counter, count) in Counter::decisions().zip(self.decisions.as_flattened_mut().as_flattened_mut()) {
+            take(counter, count);
+        }
+        for (found, count) in Found::ALL.iter().zip(&mut self.cache) {
+            take(Counter::Cache(*found), count);
+        }
+        for (counter, count) in self.others.iter_mut() {
+            take(*counter, count);
         }
     }
 }

@@ -75,7 +75,7 @@ impl World {
 
     fn counted(&mut self) -> BTreeMap<String, u64> {
         let mut counted = BTreeMap::new();
-        self.counters.take(|counter, count| {
+        self.counters.take(&mut |counter, count| {
             let name = crate::Metric::Counter(counter).name();
             counted.insert(name.trim_start_matches("criminalip_").to_owned(), count);
         });
