@@ -31,7 +31,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     let (small, most) = if npm::is_there() {
         let small = built.with_file_name("small.wasm");
         let symbols = workspace::module().with_extension("symbols");
-        if optimize::optimize_if_changed(&built, &small, &[&format!("--symbolmap={}", symbols.display())])? {
+        // Functions that differ by a few constants become one, which costs calls: not where speed counts most.
+        let arguments = ["--merge-similar-functions", "-Oz", &format!("--symbolmap={}", symbols.display())];
+        if optimize::optimize_if_changed(&built, &small, &arguments)? {
             demangle(&symbols)?;
         }
         (small, MAX_BYTES)

@@ -1,5 +1,6 @@
 //! Sees to what the toolchain needs: compilation targets, the formatter, the linter.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -52,11 +53,17 @@ pub(crate) fn flags_without_paths() -> Result<Vec<String>> {
     let library = format!("{}/lib/rustlib/src/rust", output(rustc().args(["--print", "sysroot"]))?);
     let dependencies = workspace::cargo_home()?.join("registry/src");
     let remap = |from: &str, to: &str| format!("--remap-path-prefix={from}={to}");
-    Ok(vec![
+    let mut flags = vec![
         remap(&library, &format!("/rustc/{}", about("commit-hash")?)),
         remap(&dependencies.to_string_lossy(), "registry"),
         remap(&workspace::root().to_string_lossy(), "."),
-    ])
+    ];
+    // Each registry has a directory there, whose long name would be in the module as often as a file of its crates. The last flag
+    // that fits is the one that counts.
+    for registry in fs::read_dir(dependencies).into_iter().flatten().flatten() {
+        flags.push(remap(&registry.path().to_string_lossy(), "registry"));
+    }
+    Ok(flags)
 }
 
 /// A line of what `rustc -vV` says about itself.

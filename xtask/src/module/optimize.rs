@@ -18,9 +18,17 @@ const FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
-/// What makes a module small. Control flow is built anew first, which the compiler leaves longer than it need be.
-const LESS: [&str; 6] =
-    ["--flatten", "--rereloop", "-Oz", "--converge", "--strip-producers", "--strip-target-features"];
+/// What makes a module small. Control flow is built anew first, which the compiler leaves longer than it need be. Nothing is
+/// at the lowest addresses but the far end of the stack, so that a constant may move from an address into an offset.
+const LESS: [&str; 7] = [
+    "--low-memory-unused",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "--converge",
+    "--strip-producers",
+    "--strip-target-features",
+];
 
 /// Writes the module `from` as small as it gets to `to`, which may be the same file. Names of functions are left out;
 /// `arguments` go to Binaryen's `wasm-opt` as well.
