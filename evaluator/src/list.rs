@@ -1,11 +1,10 @@
 //! Lists of networks that somebody put there on purpose: allow and deny lists.
 
-use crate::Timestamp;
+use crate::{Network, Runs, Timestamp};
 use alloc::{boxed::Box, collections::BinaryHeap, vec::Vec};
 use core::fmt;
 use core::net::IpAddr;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use prefix_trie::PrefixMap;
+use ipnet::IpNet;
 
 /// One network on a list, and who put it there, why and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +36,10 @@ impl List {
         let mut networks = Networks::default();
         let expiries = Expiries::new(entries.iter().filter_map(|entry| entry.until));
         for mut entry in entries {
-            entry.net = canonical(entry.net);
-            let net = entry.net;
-            if networks.insert(net, entry).is_some() {
+            let network = Network::from(entry.net);
+            let net = network.to_ip_net();
+            entry.net = net;
+            if !networks.insert(network, entry) {
                 return Err(Duplicate { net });
             }
         }
@@ -58,12 +58,12 @@ impl List {
 
     /// How many entries the list has, expired ones included.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.0.len()
     }
 
     /// Whether the list has no entry.
     pub fn is_empty(&self) -> bool {
-        self.entries.len() == 0
+        self.entries.0.is_empty()
     }
 }
 
@@ -103,34 +103,36 @@ impl fmt::Display for Duplicate {
 
 impl core::error::Error for Duplicate {}
 
-/// Values by network, for both families.
+/// Values by network.
 #[derive(Clone, Debug)]
-pub(crate) struct Networks<T> {
-    v4: PrefixMap<Ipv4Net, T>,
-    v6: PrefixMap<Ipv6Net, T>,
-}
+pub(crate) struct Networks<T>(Runs<Network, T>);
 
 impl<T> Default for Networks<T> {
     fn default() -> Self {
-        Networks { v4: PrefixMap::new(), v6: PrefixMap::new() }
+        Networks(Runs::default())
     }
 }
 
 impl<T> Networks<T> {
-    /// Puts a value in and gives back the one that was there.
-    pub(crate) fn insert(&mut self, net: IpNet, value: T) -> Option<T> {
-        match canonical(net) {
-            IpNet::V4(net) => self.v4.insert(net, value),
-            IpNet::V6(net) => self.v6.insert(net, value),
-        }
+    /// Puts a value in. Returns whether there was none.
+    pub(crate) fn insert(&mut self, network: Network, value: T) -> bool {
+        self.0.insert(network, value)
     }
 
     /// The value with the longest prefix around this address, among those that count.
     pub(crate) fn longest(&self, ip: IpAddr, counts: impl Fn(&T) -> bool) -> Option<&T> {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) if !self.v4.is_empty() => longest(&self.v4, &ip.into(), counts),
-            IpAddr::V6(ip) if !self.v6.is_empty() => longest(&self.v6, &ip.into(), counts),
-            _ => None,
+        let mut around = Network::host(ip);
+        loop {
+            // What holds an address comes before it, and so do others. Those that hold it are no longer than what it has in
+            // common with the last of them.
+            let (network, value) = self.0.until(&around)?;
+            around = if !network.holds(around) {
+                around.common(*network)?
+            } else if counts(value) {
+                return Some(value);
+            } else {
+                network.shorter()?
+            };
         }
     }
 
@@ -138,32 +140,6 @@ impl<T> Networks<T> {
     pub(crate) fn covers(&self, ip: IpAddr) -> bool {
         self.longest(ip, |_| true).is_some()
     }
-
-    fn len(&self) -> usize {
-        self.v4.len().saturating_add(self.v6.len())
-    }
-}
-
-/// The longest prefix nearly always counts; only where it does not are the shorter ones looked through.
-fn longest<'a, P: prefix_trie::Prefix, T>(
-    map: &'a PrefixMap<P, T>,
-    ip: &P,
-    counts: impl Fn(&T) -> bool,
-) -> Option<&'a T> {
-    let (_, value) = map.get_lpm(ip)?;
-    if counts(value) { Some(value) } else { map.cover_values(ip).filter(|value| counts(value)).last() }
-}
-
-/// The network without bits of the host, and as IPv4 where it is a mapped one: peers are compared in that form.
-fn canonical(net: IpNet) -> IpNet {
-    if let IpNet::V6(mapped) = net
-        && let Some(v4) = mapped.addr().to_ipv4_mapped()
-        && let Some(length) = mapped.prefix_len().checked_sub(96)
-        && let Ok(net) = Ipv4Net::new(v4, length)
-    {
-        return IpNet::V4(net.trunc());
-    }
-    net.trunc()
 }
 
 #[cfg(test)]
@@ -252,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_trie_finds_what_a_linear_scan_finds(
+        fn a_search_finds_what_a_linear_scan_finds(
             entries in prop::collection::vec((address(), 0..=128u8, prop::option::of(0..3i64)), 0..40),
             peers in prop::collection::vec(address(), 1..20),
             now in 0..3i64,

@@ -129,6 +129,16 @@ impl<K: Ord, V> Runs<K, V> {
         Iter { entries: entries.iter(), runs }
     }
 
+    /// The last whose key is not after this one.
+    pub fn until<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        let (run, at) = self.place(key);
+        let at = at.or_else(|after| after.checked_sub(1).ok_or(())).ok()?;
+        self.runs.get(run)?.get(at).map(|(key, value)| (key, value))
+    }
+
     /// All of them.
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter { entries: [].iter(), runs: self.runs.iter() }
@@ -205,6 +215,7 @@ mod tests {
                 prop_assert!(runs.runs.iter().all(|run| (1..=FULL).contains(&run.len())));
                 prop_assert!(runs.runs.windows(2).all(|two| two[0].len() + two[1].len() > FEW));
             }
+            prop_assert_eq!(runs.until(&first), tree.range(..=first).next_back());
             prop_assert!(runs.from(&first).eq(tree.range(first..)));
             prop_assert!(runs.iter().eq(tree.iter()));
             prop_assert!(runs.into_iter().eq(tree));

@@ -2,6 +2,7 @@
 
 mod registry;
 
+use crate::Network;
 use crate::list::Networks;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -24,7 +25,7 @@ impl Scope {
 
     /// Adds an address to `treat_as_public`.
     pub fn treat_as_public(&mut self, ip: IpAddr) {
-        self.treat_as_public.insert(ip.into(), ());
+        self.treat_as_public.insert(Network::host(ip), ());
     }
 
     /// Whether the address is public: `skip` decides first, then `treat_as_public`, then [`special_purpose`].
@@ -37,7 +38,7 @@ impl Scope {
 fn networks(nets: Vec<IpNet>) -> Networks<()> {
     let mut networks = Networks::default();
     for net in nets {
-        networks.insert(net, ());
+        networks.insert(net.into(), ());
     }
     networks
 }

@@ -1,8 +1,7 @@
 //! A copy of a feed: sorted networks in one run of bytes. What the workers share is what each of them searches, so that
 //! taking a copy over is reading it, whatever its length.
 
-use super::network::Network;
-use evaluator::{Runs, Timestamp};
+use evaluator::{Network, Runs, Timestamp};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -68,7 +67,7 @@ impl FeedCopy {
     pub(crate) fn find(&self, ip: IpAddr, now: Timestamp) -> Option<Hit> {
         let (network, counts) = (Network::host(ip), |hit: &Hit| now.unix() < hit.until);
         let bits = network.bits();
-        if network.is_v6 {
+        if network.is_v6() {
             let blocks = self.v6_marks.partition_point(|mark| *mark <= bits);
             around(self.v6(), block(blocks), network, counts)
         } else {
@@ -80,7 +79,7 @@ impl FeedCopy {
     /// Until when exactly this network counts, where it is named.
     fn names(&self, network: Network) -> Option<u32> {
         let all = 0..usize::MAX;
-        let hit = match network.is_v6 {
+        let hit = match network.is_v6() {
             true => around(self.v6(), all, network, |_| true),
             false => around(self.v4(), all, network, |_| true),
         };
@@ -149,14 +148,14 @@ fn around<R: Record>(
     let block = records.get(range.start..range.end.min(records.len()))?;
     let in_block = block.partition_point(|record| {
         let (address, [length, ..]) = record.parts();
-        (address, *length) <= (bits, network.length)
+        (address, *length) <= (bits, network.length())
     });
     let mut place = range.start.checked_add(in_block)?;
     loop {
         place = place.checked_sub(1)?;
         let (address, [length, u0, u1, u2, u3, p0, p1, p2, p3]) = records.get(place)?.parts();
         let until = u32::from_le_bytes([*u0, *u1, *u2, *u3]);
-        let hit = Hit { network: Network::new(network.is_v6, address, *length), until };
+        let hit = Hit { network: Network::new(network.is_v6(), address, *length), until };
         if hit.network.holds(network) && counts(&hit) {
             return Some(hit);
         }
@@ -217,22 +216,22 @@ impl Packing {
     }
 
     fn push(&mut self, network: Network, until: u32) {
-        if network.is_v6 && self.v6_from == self.bytes.len() {
+        if network.is_v6() && self.v6_from == self.bytes.len() {
             self.place = 0;
         }
         while self.around.pop_if(|(last, _)| !last.holds(network)).is_some() {}
         let parent = self.around.last().map_or(0, |(_, place)| *place);
         self.place = self.place.saturating_add(1);
         self.around.push((network, self.place));
-        if network.is_v6 {
+        if network.is_v6() {
             self.bytes.extend_from_slice(&network.bits().to_be_bytes());
         } else {
             self.bytes.extend_from_slice(&(network.bits() as u32).to_be_bytes());
         }
-        self.bytes.push(network.length);
+        self.bytes.push(network.length());
         self.bytes.extend_from_slice(&until.to_le_bytes());
         self.bytes.extend_from_slice(&parent.to_le_bytes());
-        if !network.is_v6 {
+        if !network.is_v6() {
             self.v6_from = self.bytes.len();
             if let Some(count) = self.bytes.get_mut(8..HEAD) {
                 count.copy_from_slice(&self.place.to_le_bytes());

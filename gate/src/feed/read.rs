@@ -8,7 +8,7 @@ mod plain;
 mod tests;
 
 use super::copy::{Entries, FOR_EVER};
-use super::network::{Network, Refusal};
+use super::network::{self, Refusal};
 use super::{FeedError, MAX_ENTRIES};
 use crate::FeedFormat;
 use evaluator::Timestamp;
@@ -48,7 +48,7 @@ pub(crate) struct Found {
 impl Found {
     /// Takes in one entry, as text.
     fn take(&mut self, text: &[u8], until: u32) {
-        let network = match Network::parse(text.trim_ascii()).ok_or(Refusal::Malformed).and_then(Network::check) {
+        let network = match network::parse(text.trim_ascii()).ok_or(Refusal::Malformed).and_then(network::check) {
             Ok(network) => network,
             Err(refusal) => return self.refuse(refusal),
         };
@@ -59,7 +59,7 @@ impl Found {
             Some(before) => *before = until.max(*before),
             None => {
                 self.entries.insert(network, until);
-                self.v4 = self.v4.saturating_add(usize::from(!network.is_v6));
+                self.v4 = self.v4.saturating_add(usize::from(!network.is_v6()));
             }
         }
     }

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 const FEED: u64 = 7;
 
 fn network(text: &str) -> Network {
-    Network::parse(text.as_bytes()).unwrap()
+    super::super::network::parse(text.as_bytes()).unwrap()
 }
 
 fn pack(entries: &Entries, before: Option<Rc<FeedCopy>>, step: usize) -> Packed {
-    let v4 = entries.iter().filter(|(network, _)| !network.is_v6).count();
+    let v4 = entries.iter().filter(|(network, _)| !network.is_v6()).count();
     let mut packing = Packing::new(FEED, entries.clone(), v4, before);
     let room = packing.bytes.capacity();
     while !packing.step(step) {}
@@ -107,10 +107,10 @@ proptest! {
             let expected = entries
                 .iter()
                 .filter(|(network, until)| network.holds(Network::host(ip)) && now < **until)
-                .max_by_key(|(network, _)| network.length)
+                .max_by_key(|(network, _)| network.length())
                 .map(|(network, until)| Hit { network: *network, until: *until });
             // An IPv4 address in the form of IPv6 is looked for as IPv4.
-            if Network::host(ip).is_v6 == host.is_v6 {
+            if Network::host(ip).is_v6() == host.is_v6() {
                 prop_assert_eq!(copy.find(ip, Timestamp::from_unix(now.into())), expected, "{}", ip);
             }
         }

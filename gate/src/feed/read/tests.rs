@@ -35,7 +35,7 @@ fn check(format: &FeedFormat, body: &str, expected: &[&str], refused: [u32; 4]) 
         .collect();
     assert_eq!(entries, expected, "{body}");
     assert_eq!(found.refused, refused, "{body}");
-    assert_eq!(found.v4, found.entries.iter().filter(|(network, _)| !network.is_v6).count());
+    assert_eq!(found.v4, found.entries.iter().filter(|(network, _)| !network.is_v6()).count());
 }
 
 #[track_caller]
