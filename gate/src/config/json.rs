@@ -83,28 +83,31 @@ fn next(json: &mut JsonReader<'_>, nested: u8) -> Result<Json, JsonError> {
 /// The value of a raw number, where it is whole and less than 2^53; else no number, or infinity. Nothing asks for others, and
 /// what reads them in general is large.
 fn read_number(raw: &str) -> f64 {
-    let (digits, exponent) = raw.split_once(['e', 'E']).unwrap_or((raw, "0"));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let (sign, whole) = whole.strip_prefix('-').map_or((1.0, whole), |whole| (-1.0, whole));
-    // What is beyond this has more digits than any document.
-    let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
-    let mut exponent = exponent.parse::<i64>().unwrap_or(far).clamp(i64::MIN / 2, i64::MAX / 2);
-    exponent = exponent.saturating_sub(i64::try_from(fraction.len()).unwrap_or(i64::MAX));
-    let mut digits = [whole, fraction].concat();
-    while digits.len() > 1 && digits.ends_with('0') {
-        digits.pop();
-        exponent = exponent.saturating_add(1);
+    let end = raw.bytes().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(raw.len());
+    // What is beyond this is more than there are digits.
+    let far = |exponent: &str| if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
+    let exponent = raw.get(end.saturating_add(1)..);
+    let mut power: i64 = exponent.map_or(0, |exponent| exponent.parse().unwrap_or(far(exponent)));
+    let mut whole: u64 = 0;
+    let mut in_fraction = false;
+    for byte in raw.bytes().take(end) {
+        if byte.is_ascii_digit() {
+            whole = whole.saturating_mul(10).saturating_add((byte & 15).into());
+            power = power.saturating_sub(in_fraction.into());
+        }
+        in_fraction |= byte == b'.';
     }
-    let significant = digits.trim_start_matches('0');
-    if significant.is_empty() {
-        return 0.0;
+    while power != 0 && whole != 0 && whole < u64::MAX {
+        (whole, power) = if power > 0 {
+            (whole.saturating_mul(10), power.saturating_sub(1))
+        } else if whole.is_multiple_of(10) {
+            (whole / 10, power.saturating_add(1))
+        } else {
+            return f64::NAN;
+        };
     }
-    let Ok(exponent) = u32::try_from(exponent) else {
-        return if exponent < 0 { f64::NAN } else { sign * f64::INFINITY };
-    };
-    let number = significant.parse::<u64>().ok().zip(10_u64.checked_pow(exponent));
-    let number = number.and_then(|(digits, power)| digits.checked_mul(power)).filter(|number| *number <= 1 << 53);
-    number.map_or(f64::INFINITY, |number| number as f64) * sign
+    let number = if whole <= 1 << 53 { whole as f64 } else { f64::INFINITY };
+    if raw.starts_with('-') { -number } else { number }
 }
 
 #[cfg(test)]
