@@ -267,7 +267,7 @@ fn conditions(when: &Condition, time: Option<&Node>) -> String {
         [("the path starts with", &when.path_prefix), ("the method is", &when.method), ("the host is", &when.host)]
     {
         if !values.is_empty() {
-            parts.push(format!("{what} {}", join(values.iter().cloned())));
+            parts.push(format!("{what} {}", join(values.iter().map(|value| value.to_string()))));
         }
     }
     if !when.country.is_empty() {

@@ -1,7 +1,7 @@
 //! Policy: rules that turn an assessment and its connection into a verdict. The first rule that matches decides.
 
 use crate::{Assessment, Country, Finding, Findings, Level, TimeWindow, Timestamp};
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::net::IpAddr;
 
 /// Which way the traffic goes, seen from the proxy's own side.
@@ -107,11 +107,11 @@ pub struct Condition {
     /// The destination port is known and is none of these.
     pub ports_other_than: Vec<u16>,
     /// The path starts with one of these.
-    pub path_prefix: Vec<String>,
+    pub path_prefix: Vec<Box<str>>,
     /// The method is one of these (compared exactly, RFC 9110 section 9.1).
-    pub method: Vec<String>,
+    pub method: Vec<Box<str>>,
     /// The host, without port, is one of these (any case); a leading `*.` stands for one label or more.
-    pub host: Vec<String>,
+    pub host: Vec<Box<str>>,
     /// The peer's country is one of these.
     pub country: Vec<Country>,
     /// The peer's autonomous system is one of these.

@@ -2,7 +2,7 @@
 
 use crate::policy::{host_matches, one_of};
 use crate::{Connection, Needs, TimeWindow};
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use ipnet::IpNet;
 
 /// Which connections are worth a lookup, where nothing is known about their peer.
@@ -32,7 +32,7 @@ pub struct Criteria {
     /// The route has one of these names.
     pub routes: Vec<Box<str>>,
     /// The host, without port, is one of these (any case); a leading `*.` stands for one label or more.
-    pub hosts: Vec<String>,
+    pub hosts: Vec<Box<str>>,
     /// The client is in one of these networks. IPv4 networks are written as such.
     pub sources: Vec<IpNet>,
     /// The peer's lot is less than this.

@@ -28,8 +28,8 @@ fn matches(when: Condition, assessment: &Assessment, connection: &Connection<'_>
     policy.evaluate(assessment, connection).action == Action::Deny
 }
 
-fn texts(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| text.to_string()).collect()
+fn texts(texts: &[&str]) -> Vec<Box<str>> {
+    texts.iter().map(|text| Box::from(*text)).collect()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::mistake::{MistakeKind, Mistakes};
 use super::networks::{lists, scope};
 use super::notify::notify;
 use super::role::refuse_what_is_about_requests;
-use super::rules::{DIRECTION, policy};
+use super::rules::{DIRECTION, complete, policy};
 use super::select::select;
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
 use super::{
@@ -114,7 +114,7 @@ fn config(keys: &mut Keys<'_>) -> Config {
         on_error,
         cache,
         block: policy.block,
-        policy: policy.complete(profile),
+        policy: complete(policy.rules, profile),
         profile,
         scope,
         host_scope,

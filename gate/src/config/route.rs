@@ -3,7 +3,7 @@
 use super::document::{FALLBACK, HOLD, MODE, read_as};
 use super::json::Json;
 use super::keys::{Keys, Section};
-use super::rules::PROFILE;
+use super::rules::{PROFILE, complete};
 use super::{Config, Fallback, Mistake, Mode};
 use evaluator::Profile;
 use std::time::Duration;
@@ -51,11 +51,9 @@ impl Own {
             config.first_look.then = first_look.then.unwrap_or(base.first_look.then);
         }
         if let Some(profile) = self.profile {
-            let of_profile = |profile: Option<Profile>| profile.map(Profile::policy).unwrap_or_default();
-            let mut policy = of_profile(profile);
-            let own = base.policy.rules.len().saturating_sub(of_profile(base.profile).rules.len());
-            policy.rules.splice(0..0, base.policy.rules.iter().take(own).cloned());
-            config.policy = policy;
+            let mut rules = std::mem::take(&mut config.policy.rules);
+            rules.truncate(rules.len().saturating_sub(complete(Vec::new(), base.profile).rules.len()));
+            config.policy = complete(rules, profile);
             config.profile = profile;
         }
         config

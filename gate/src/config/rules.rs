@@ -24,16 +24,15 @@ pub(super) struct WrittenPolicy {
     /// `None` where the direction chooses, `Some(None)` where there is none.
     pub(super) profile: Option<Option<Profile>>,
     pub(super) block: Block,
-    rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
 }
 
-impl WrittenPolicy {
-    /// The rules, followed by those of the profile.
-    pub(super) fn complete(self, profile: Option<Profile>) -> Policy {
-        let mut policy = profile.map(Profile::policy).unwrap_or_default();
-        policy.rules.splice(0..0, self.rules);
-        policy
-    }
+/// The operator's own rules, followed by those of the profile.
+pub(super) fn complete(own: Vec<Rule>, profile: Option<Profile>) -> Policy {
+    let mut policy = profile.map(Profile::policy).unwrap_or_default();
+    let of_profile = std::mem::replace(&mut policy.rules, own);
+    policy.rules.extend(of_profile);
+    policy
 }
 
 pub(super) fn policy(keys: &mut Keys<'_>) -> WrittenPolicy {
@@ -72,12 +71,12 @@ fn name(rule: &Json) -> Option<String> {
 /// Ports of which there is at least one.
 pub(super) const PORTS: Many<Whole<u16>> = one_or_more(Whole { least: 1, most: u16::MAX });
 /// Hosts of which there is at least one.
-pub(super) const HOSTS: Many<Text<String>> = one_or_more(HOST);
+pub(super) const HOSTS: Many<Text<Box<str>>> = one_or_more(HOST);
 
 fn condition(keys: &mut Keys<'_>) -> Condition {
     const CODES: Many<FindingCode> = one_or_more(FindingCode);
-    const PREFIXES: Many<Text<String>> = one_or_more(PATH_PREFIX);
-    const METHODS: Many<Text<String>> = one_or_more(METHOD);
+    const PREFIXES: Many<Text<Box<str>>> = one_or_more(PATH_PREFIX);
+    const METHODS: Many<Text<Box<str>>> = one_or_more(METHOD);
     const COUNTRIES: Many<Text<Country>> = one_or_more(COUNTRY);
     const ASN: Many<Whole<u32>> = one_or_more(Whole { least: 1, most: u32::MAX });
     let condition = Condition {

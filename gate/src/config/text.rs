@@ -110,7 +110,7 @@ fn malformed<T>(right: impl Into<String>) -> Result<T, Fault> {
 }
 
 /// The text itself if `fits` holds; else `right` says what would be.
-fn checked<T: for<'a> From<&'a str>>(text: &str, fits: bool, right: &str) -> Result<T, Fault> {
+fn checked(text: &str, fits: bool, right: &str) -> Result<Box<str>, Fault> {
     if fits { Ok(text.into()) } else { malformed(right) }
 }
 
@@ -160,7 +160,7 @@ pub(super) const VARIABLE: Text<Box<str>> =
 /// The API key.
 pub(super) const KEY: Text<Secret> = secret(text("API key", 512, "0123456789abcdef", |text| {
     let fits = text.bytes().all(|byte| byte.is_ascii_graphic());
-    checked::<Box<str>>(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
+    checked(text, fits, "it has visible ASCII characters only, and no spaces").map(Secret::new)
 }));
 
 /// A name in a certificate, as the proxy reports it.
@@ -233,7 +233,7 @@ pub(super) const ROUTE_NAME: Text<Box<str>> = text("route name", 255, "admin", |
 });
 
 /// The start of a path.
-pub(super) const PATH_PREFIX: Text<String> = text("start of a path", 1024, "/login", |text| {
+pub(super) const PATH_PREFIX: Text<Box<str>> = text("start of a path", 1024, "/login", |text| {
     let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
     checked(text, fits, "it starts with / and is percent-encoded, as requests are")
 });
@@ -246,13 +246,13 @@ pub(super) const WEBHOOK_PATH: Text<Secret> =
     secret(text("path", 1024, "/portcullis", |text| path(text).map(Secret::new)));
 
 /// A method. Methods are compared exactly, so `get` would never match.
-pub(super) const METHOD: Text<String> = text("method", 32, "POST", |text| {
+pub(super) const METHOD: Text<Box<str>> = text("method", 32, "POST", |text| {
     let fits = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
     checked(text, fits, "methods are in upper case, such as GET or POST")
 });
 
 /// A host, or all below a domain.
-pub(super) const HOST: Text<String> = text("host", 255, "*.example.com", |text| {
+pub(super) const HOST: Text<Box<str>> = text("host", 255, "*.example.com", |text| {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_name = name.split('.').all(|label| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
