@@ -50,7 +50,7 @@ pub struct Config {
     /// Where the destination is read, on egress.
     pub destination: Destination,
     /// How Criminal IP is asked.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// What a stream waits for when nothing is known about its peer.
     pub first_look: FirstLook,
     /// What happens to a stream whose lookup failed.
@@ -66,15 +66,15 @@ pub struct Config {
     /// Which addresses are looked up at all.
     pub scope: Scope,
     /// Which domains are looked up at all.
-    pub host_scope: HostScope,
+    pub host_scope: Arc<HostScope>,
     /// What is looked up.
-    pub select: Select,
+    pub select: Arc<Select>,
     /// Which addresses and hosts are decided without evidence.
     pub lists: Arc<Lists>,
     /// Where a verdict is written for others to read.
     pub tag: TagPlaces,
     /// What a denied client reads.
-    pub deny: DenyReply,
+    pub deny: Arc<DenyReply>,
     /// Which decisions are logged.
     pub log: LogLevel,
     /// The webhook that is told of peers.
@@ -84,7 +84,7 @@ pub struct Config {
     /// What is remembered of connections.
     pub journal: Journal,
     /// Who may use the control listener; `None` but for [`Role::Control`].
-    pub control: Option<Control>,
+    pub control: Option<Arc<Control>>,
     /// Whether [`SELF_TEST`](crate::SELF_TEST) is a public address that is malicious.
     pub self_test: bool,
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Score;
-use alloc::{string::ToString, vec};
+use alloc::vec;
 use core::num::NonZeroU32;
 use proptest::prelude::*;
 

@@ -6,6 +6,7 @@ use crate::{Config, Moment, RootId, Site};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 const READ: &str = "read-0123456789abcdef";
@@ -15,7 +16,7 @@ const NOW: Moment = Moment::from_millis(1_800_000_000_000);
 struct World {
     gate: Gate,
     store: Memory,
-    control: Control,
+    control: Arc<Control>,
     now: Moment,
 }
 

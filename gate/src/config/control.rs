@@ -1,10 +1,11 @@
 //! `journal` and `control`: what is remembered of connections, and who may ask and act.
 
+use super::Role;
 use super::form::{Span, Whole};
 use super::keys::{Keys, Many, any_number_of};
 use super::mistake::MistakeKind;
 use super::text::{CERTIFICATE_NAME, HEADER, Text, VARIABLE};
-use super::{Config, Role};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one worker remembers of the connections that it has seen.
@@ -50,9 +51,9 @@ pub(super) fn journal(keys: &mut Keys<'_>) -> Journal {
     }
 }
 
-pub(super) fn control(keys: &mut Keys<'_>) -> Control {
+pub(super) fn control(keys: &mut Keys<'_>) -> Arc<Control> {
     const NAMES: Many<Text<Box<str>>> = any_number_of(CERTIFICATE_NAME);
-    Control {
+    Arc::new(Control {
         read: Credentials {
             token_env: keys.optional("read_token_env", &VARIABLE),
             token_header: keys.optional("read_token_header", &HEADER),
@@ -63,7 +64,7 @@ pub(super) fn control(keys: &mut Keys<'_>) -> Control {
             token_header: keys.optional("write_token_header", &HEADER),
             certificates: keys.or("write_certificates", &NAMES, "[]"),
         },
-    }
+    })
 }
 
 /// Keys that say how streams are judged, of which a control listener has none.
@@ -85,16 +86,16 @@ const ABOUT_STREAMS: [&str; 13] = [
 
 /// Notes where a control listener is open to everybody, or is told what it has no use for, or where credentials are given
 /// to what is none.
-pub(super) fn check_control(keys: &mut Keys<'_>, config: &Config) {
-    if config.role != Role::Control {
-        if config.control.is_some() && keys.is_right("role") {
+pub(super) fn check_control(keys: &mut Keys<'_>, role: Role, control: Option<&Control>) {
+    if role != Role::Control {
+        if control.is_some() && keys.is_right("role") {
             let message = "this is about the control listener; it needs \"role\": \"control\"";
             keys.note_at("control", MistakeKind::Conflict, message.into());
         }
         return;
     }
     keys.refuse(&ABOUT_STREAMS, "this is about streams, and with \"role\": \"control\" there are none; leave it out");
-    let open = config.control.as_ref().is_none_or(|control| control.read.is_empty() && control.write.is_empty());
+    let open = control.is_none_or(|control| control.read.is_empty() && control.write.is_empty());
     if open && keys.is_right("control") {
         let message = "anybody could use the control listener; right would be at least one of read_token_env, \
                        read_token_header, read_certificates, write_token_env, write_token_header, write_certificates";

@@ -12,8 +12,8 @@ use super::rules::{DIRECTION, complete, policy};
 use super::select::select;
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
 use super::{
-    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, Lists, LogLevel, Mistake, Mode,
-    Role, TagPlaces, Ttl,
+    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role,
+    TagPlaces, Ttl,
 };
 use crate::SELF_TEST;
 use evaluator::{Direction, JsonError, Profile};
@@ -102,9 +102,35 @@ fn config(keys: &mut Keys<'_>) -> Config {
     let on_error = keys.or("on_error", &FALLBACK, "allow");
     let cache = keys.section("cache", cache);
     let policy = keys.section("policy", policy);
-    let (scope, host_scope) = keys.section("scope", scope);
+    let (mut scope, host_scope) = keys.section("scope", scope);
+    let select = keys.section("select", select);
+    let lists = keys.section("lists", lists);
+    let tag = keys.section("tag", tag);
+    let deny = keys.section("deny", deny);
+    let log = keys.or("log", &LOG, "denials");
+    let notify = keys.optional("notify", &Section(notify));
+    let route_metadata = keys.or("route_metadata", &OrNull(NAMESPACE), "null");
+    let journal = keys.section("journal", journal);
+    let control = keys.optional("control", &Section(control));
+    let self_test = keys.or("self_test", &Flag, "false");
+    if role == Role::Network {
+        refuse_what_is_about_requests(keys);
+    }
+    check_control(keys, role, control.as_deref());
+    let about_destinations = destination == Destination::Name
+        || select.domains
+        || !lists.allow_hosts.is_empty()
+        || !lists.deny_hosts.is_empty();
+    if direction == Direction::Ingress && about_destinations && keys.is_right("direction") {
+        let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
+                       \"direction\": \"egress\"";
+        keys.note(MistakeKind::Conflict, message.into());
+    }
+    if self_test {
+        scope.treat_as_public(SELF_TEST);
+    }
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
-    let mut config = Config {
+    Config {
         role,
         mode,
         direction,
@@ -117,37 +143,21 @@ fn config(keys: &mut Keys<'_>) -> Config {
         policy: complete(policy.rules, profile),
         profile,
         scope,
-        host_scope,
-        select: keys.section("select", select),
-        lists: Arc::new(keys.section("lists", lists)),
-        tag: keys.section("tag", tag),
-        deny: keys.section("deny", deny),
-        log: keys.or("log", &LOG, "denials"),
-        notify: keys.optional("notify", &Section(notify)),
-        route_metadata: keys.or("route_metadata", &OrNull(NAMESPACE), "null"),
-        journal: keys.section("journal", journal),
-        control: keys.optional("control", &Section(control)),
-        self_test: keys.or("self_test", &Flag, "false"),
-    };
-    if config.self_test {
-        config.scope.treat_as_public(SELF_TEST);
+        host_scope: Arc::new(host_scope),
+        select,
+        lists,
+        tag,
+        deny,
+        log,
+        notify,
+        route_metadata,
+        journal,
+        control,
+        self_test,
     }
-    if role == Role::Network {
-        refuse_what_is_about_requests(keys);
-    }
-    check_control(keys, &config);
-    let Lists { allow_hosts, deny_hosts, .. } = &*config.lists;
-    let about_destinations =
-        destination == Destination::Name || config.select.domains || !allow_hosts.is_empty() || !deny_hosts.is_empty();
-    if direction == Direction::Ingress && about_destinations && keys.is_right("direction") {
-        let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
-                       \"direction\": \"egress\"";
-        keys.note(MistakeKind::Conflict, message.into());
-    }
-    config
 }
 
-fn api(keys: &mut Keys<'_>) -> Api {
+fn api(keys: &mut Keys<'_>) -> Arc<Api> {
     // The proxy takes a time-out of zero for "wait for ever".
     const TIMEOUT: Span = Span { least: Duration::from_millis(1), most: Duration::from_secs(60) };
     // Envoy itself reads at most 32 MiB of an answer to a callout.
@@ -158,7 +168,7 @@ fn api(keys: &mut Keys<'_>) -> Api {
     let key_env = keys.optional("key_env", &VARIABLE);
     let key = keys.optional("key", &KEY);
     keys.exclude("key_env", "key");
-    Api {
+    Arc::new(Api {
         cluster,
         authority,
         full,
@@ -171,7 +181,7 @@ fn api(keys: &mut Keys<'_>) -> Api {
         max_body: keys.or("max_body", &BODY, "4MiB"),
         concurrency: keys.or("concurrency", &Whole { least: 1_u8, most: 64 }, "1"),
         budget: keys.section("budget", budget),
-    }
+    })
 }
 
 fn budget(keys: &mut Keys<'_>) -> Budget {
@@ -232,9 +242,9 @@ fn tag(keys: &mut Keys<'_>) -> TagPlaces {
     }
 }
 
-fn deny(keys: &mut Keys<'_>) -> DenyReply {
-    DenyReply {
+fn deny(keys: &mut Keys<'_>) -> Arc<DenyReply> {
+    Arc::new(DenyReply {
         status: keys.or("status", &Whole { least: 400_u16, most: 599 }, "403"),
         message: keys.or("message", &MESSAGE, "Access denied"),
-    }
+    })
 }

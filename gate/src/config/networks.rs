@@ -9,6 +9,7 @@ use super::{Lists, Mistake};
 use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 pub(super) fn scope(keys: &mut Keys<'_>) -> (Scope, HostScope) {
     let (skip, skip_hosts) = scope_of(keys, "skip");
@@ -37,16 +38,16 @@ pub(super) fn read_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
     parse_as(&ENTRIES, bytes, "list").map(list_of)
 }
 
-pub(super) fn lists(keys: &mut Keys<'_>) -> Lists {
+pub(super) fn lists(keys: &mut Keys<'_>) -> Arc<Lists> {
     const HOSTS: Many<Section<HostEntry>> = set_of(Section(host_entry), usize::MAX, host);
     let hosts_of = |entries| HostList::new(entries).unwrap_or_default();
-    Lists {
+    Arc::new(Lists {
         allow: list_of(keys.or("allow", &ENTRIES, "[]")),
         deny: list_of(keys.or("deny", &ENTRIES, "[]")),
         allow_hosts: hosts_of(keys.or("allow_hosts", &HOSTS, "[]")),
         deny_hosts: hosts_of(keys.or("deny_hosts", &HOSTS, "[]")),
         feeds: feeds(keys),
-    }
+    })
 }
 
 /// The list of these entries, of which none is there twice.

@@ -8,8 +8,9 @@ use super::text::{NETWORK, ROUTE_NAME, TIME_ZONE, Text, WITHIN};
 use evaluator::{Criteria, Selection, TimeWindow};
 use ipnet::IpNet;
 use std::mem::swap;
+use std::sync::Arc;
 
-pub(super) fn select(keys: &mut Keys<'_>) -> Select {
+pub(super) fn select(keys: &mut Keys<'_>) -> Arc<Select> {
     // What says all or nothing leaves the conditions where they are, to be used again later.
     const MODE: Choice<bool> = Choice::of(&["all", "events"], &[true, false]);
     let mode = keys.optional("mode", &MODE);
@@ -20,7 +21,7 @@ pub(super) fn select(keys: &mut Keys<'_>) -> Select {
         Some(false) => Selection::Events,
         None => conditions,
     };
-    Select { domains, connections }
+    Arc::new(Select { domains, connections })
 }
 
 /// What each condition selects by itself, and what the groups of `all_of` select. Without any, everything.
@@ -75,7 +76,7 @@ mod tests {
 
     fn read(select: &str) -> Selection {
         let document = format!(r#"{{"api": {{"cluster": "c"}}, "select": {select}}}"#);
-        Config::parse(document.as_bytes()).unwrap().select.connections
+        Config::parse(document.as_bytes()).unwrap().select.connections.clone()
     }
 
     #[test]

@@ -8,7 +8,7 @@ fn what_is_left_out_has_its_default() {
     let time = |text| parse_duration(text).unwrap();
     assert_eq!((config.mode, config.direction), (Mode::Enforce, Direction::Ingress));
     assert_eq!((&*config.api.cluster, &*config.api.authority), ("criminalip", "api.criminalip.io"));
-    assert_eq!((config.api.full, config.api.key, config.api.concurrency), (true, Key::Injected, 1));
+    assert_eq!((config.api.full, &config.api.key, config.api.concurrency), (true, &Key::Injected, 1));
     assert_eq!((config.api.timeout, config.api.max_body), (time("5s"), 4 * 1024 * 1024));
     assert_eq!(config.first_look, FirstLook { hold: time("750ms"), then: Fallback::Allow, max_held: 256 });
     assert_eq!(config.on_error, Fallback::Allow);
@@ -22,7 +22,7 @@ fn what_is_left_out_has_its_default() {
     assert!(config.lists.allow.is_empty() && config.lists.deny.is_empty());
     assert!(config.scope.is_public("8.8.8.8".parse().unwrap()));
     assert!(!config.scope.is_public("192.0.2.1".parse().unwrap()));
-    assert_eq!((&*config.tag.request_header, config.tag.response_header), ("x-criminalip", None));
+    assert_eq!((&*config.tag.request_header, &config.tag.response_header), ("x-criminalip", &None));
     assert_eq!(config.tag.filter_state.as_deref(), Some("criminalip"));
     assert_eq!((config.deny.status, &*config.deny.message, config.log), (403, "Access denied", LogLevel::Denials));
 }
