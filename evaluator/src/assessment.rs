@@ -2,13 +2,12 @@
 
 use crate::{Direction, Finding, Findings, Timestamp};
 use core::num::NonZeroU32;
-use serde::{Deserialize, Serialize};
 
 /// Criminal IP's five levels of risk, as numbers of 20 to 100.
 ///
 /// The API writes them as strings (`"Safe"` ... `"Critical"`), the older `/v1/ip/data` as integers 1 to 5
 /// (<https://github.com/criminalip/CIP-NSE-Script>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
     /// 20
@@ -24,7 +23,7 @@ pub enum Level {
 }
 
 /// The level in each direction; `None` where the report gives none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Score {
     /// Risk of traffic that comes from the address.
     pub inbound: Option<Level>,
@@ -48,7 +47,7 @@ impl Score {
 }
 
 /// An ISO 3166-1 alpha-2 country code, in upper case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country([core::num::NonZeroU8; 2]);
 
 impl Country {
@@ -90,7 +89,7 @@ impl Class {
 }
 
 /// The facts kept about a peer: what one report said, at most 32 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// When the facts were learned.
     pub learned: Timestamp,

@@ -1,7 +1,6 @@
 //! Findings: the pieces of evidence that a report, or the connection itself, can give.
 
 use core::fmt;
-use serde::{Deserialize, Serialize};
 
 macro_rules! findings {
     ($($(#[$doc:meta])* $name:ident $code:literal $token:literal,)+) => {
@@ -98,7 +97,7 @@ impl fmt::Display for Finding {
 }
 
 /// A set of findings, four bytes wide.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Findings(u32);
 
 impl Findings {

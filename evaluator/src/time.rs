@@ -1,10 +1,9 @@
 //! Points in time, as the reports and the caches need them.
 
 use alloc::string::String;
-use serde::{Deserialize, Serialize};
 
 /// A point in time in whole seconds of UTC, from 1970 to 2106.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u32);
 
 impl Timestamp {

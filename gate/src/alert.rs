@@ -2,10 +2,10 @@
 //! back. A fixed number of values; the oldest event makes room for the newest.
 
 use crate::crew::{Member, Pulse};
+use crate::record;
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
 use evaluator::{Action, Findings, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// How many events are remembered.
@@ -18,7 +18,7 @@ pub(crate) const FOUND: usize = 256;
 pub(crate) const CLIENTS: usize = 8;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AlertKind {
     Malware,
     Phishing,
@@ -28,6 +28,8 @@ pub(crate) enum AlertKind {
     CriticalPort,
     Other,
 }
+
+record::variants!(AlertKind: Malware, Phishing, Login, AfterHours, UnusualPort, CriticalPort, Other);
 
 impl AlertKind {
     /// Every kind.
@@ -64,13 +66,15 @@ impl AlertKind {
 }
 
 /// What is done about what is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AlertAction {
     /// What the policy says.
     Policy,
     /// What the policy would only tag is denied as well.
     Deny,
 }
+
+record::variants!(AlertAction: Policy, Deny);
 
 impl AlertAction {
     pub(crate) fn name(self) -> &'static str {
@@ -82,7 +86,7 @@ impl AlertAction {
 }
 
 /// A security event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alert {
     /// 1 for the first.
     pub(crate) number: u32,
@@ -103,8 +107,10 @@ pub(crate) struct Alert {
     pub(crate) crew: Vec<WorkerId>,
 }
 
+record::fields!(Alert: number, id, key, kind, at, window, source, note, action, by, received, crew);
+
 /// What one worker found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
     /// That of the event.
     pub(crate) number: u32,
@@ -115,8 +121,10 @@ pub(crate) struct Part {
     pub(crate) found: Vec<Found>,
 }
 
+record::fields!(Part: number, done, too_many, found);
+
 /// A destination that one worker found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) address: Option<IpAddr>,
     pub(crate) host: Option<Box<str>>,
@@ -145,6 +153,8 @@ pub(crate) struct Found {
     pub(crate) credits: u32,
 }
 
+record::fields!(Found: address, host, name, port, is_egress, clients, connections, first, last, bytes, state, reason, verdict, rule, findings, score, denied_by, closed, credits);
+
 impl Found {
     /// The verdict, once there is one.
     pub(crate) fn action(&self) -> Option<Action> {
@@ -157,7 +167,7 @@ impl Found {
 }
 
 /// How far a destination is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     /// Nobody may ask about it.
     NotPublic,
@@ -170,6 +180,8 @@ pub(crate) enum State {
     /// It is being looked up.
     Waiting,
 }
+
+record::variants!(State: NotPublic, Failed, Known, LookedUp, Waiting);
 
 impl State {
     pub(crate) fn name(self) -> &'static str {
@@ -184,31 +196,33 @@ impl State {
 }
 
 /// What denies a destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeniedBy {
     Policy,
     Override,
 }
 
+record::variants!(DeniedBy: Policy, Override);
+
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(number: u32) -> String {
-    format!("portcullis/alert/2/{}", number % KEPT)
+    format!("portcullis/alert/3/{}", number % KEPT)
 }
 
 fn part_key(number: u32, place: usize) -> String {
-    format!("portcullis/alert/2/{}/{place}", number % KEPT)
+    format!("portcullis/alert/3/{}/{place}", number % KEPT)
 }
 
 /// Shares an event, in the place of the oldest.
 #[cfg(test)]
 pub(crate) fn write(store: &dyn Store, alert: &Alert) {
-    store::change(store, &key(alert.number), |_| (postcard::to_allocvec(alert).ok(), ()));
+    store::change(store, &key(alert.number), |_| (Some(record::encode(alert)), ()));
 }
 
 /// The event of this number, if it is remembered.
 pub(crate) fn read(store: &dyn Store, number: u32) -> Option<Alert> {
     let (value, _) = store.read(&key(number))?;
-    postcard::from_bytes::<Alert>(&value).ok().filter(|alert| alert.number == number)
+    record::decode::<Alert>(&value).filter(|alert| alert.number == number)
 }
 
 /// The events that are remembered, newest first, where this is the number of the newest.
@@ -219,7 +233,7 @@ pub(crate) fn newest(store: &dyn Store, number: u32) -> impl Iterator<Item = Ale
 /// Shares what the worker in this place of the crew found.
 pub(crate) fn write_part(store: &dyn Store, place: usize, part: &Part) {
     if place < CREW {
-        store::change(store, &part_key(part.number, place), |_| (postcard::to_allocvec(part).ok(), ()));
+        store::change(store, &part_key(part.number, place), |_| (Some(record::encode(part)), ()));
     }
 }
 
@@ -227,7 +241,7 @@ pub(crate) fn write_part(store: &dyn Store, place: usize, part: &Part) {
 pub(crate) fn parts(store: &dyn Store, alert: &Alert) -> Vec<Option<Part>> {
     let read = |place| {
         let (value, _) = store.read(&part_key(alert.number, place))?;
-        postcard::from_bytes::<Part>(&value).ok().filter(|part| part.number == alert.number)
+        record::decode::<Part>(&value).filter(|part| part.number == alert.number)
     };
     (0..alert.crew.len().min(CREW)).map(read).collect()
 }
@@ -239,7 +253,7 @@ pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -
     let settled = |place| {
         let (value, _) = store.read(&part_key(alert.number, place))?;
         // How a part begins.
-        let ((number, done), _) = postcard::take_from_bytes::<(u32, Option<Moment>)>(&value).ok()?;
+        let (number, done) = record::decode_start::<(u32, Option<Moment>)>(&value)?;
         (number == alert.number).then_some(done).flatten()
     };
     let mut workers = (0..CREW).zip(&alert.crew);
@@ -248,7 +262,7 @@ pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -
 
 /// Takes it on to tell of the end of this event, which nobody else does then.
 pub(crate) fn take_end(store: &dyn Store, number: u32) -> bool {
-    let key = ["portcullis/alert/2/", &(number % KEPT).to_string(), "/told"].concat();
+    let key = ["portcullis/alert/3/", &(number % KEPT).to_string(), "/told"].concat();
     let told = number.to_le_bytes();
     store::change(store, &key, |value| match value == Some(&told[..]) {
         true => (None, false),
@@ -280,10 +294,10 @@ pub(crate) fn post(store: &dyn Store, mut alert: Alert, id: impl Fn(u32) -> u64)
         alert.id = id(alert.number);
         // Whoever writes the record owns the number; whoever finds it taken helps to make that known, and tries the next.
         let owned = store::change(store, &self::key(alert.number), |value| {
-            let taken = value.and_then(|value| postcard::from_bytes::<Alert>(value).ok());
+            let taken = value.and_then(record::decode::<Alert>);
             match taken.is_some_and(|taken| taken.number == alert.number) {
                 true => (None, false),
-                false => (postcard::to_allocvec(&alert).ok(), true),
+                false => (Some(record::encode(&alert)), true),
             }
         })?;
         Pulse::change(store, |pulse| pulse.alert = pulse.alert.max(alert.number))?;

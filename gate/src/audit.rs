@@ -1,16 +1,16 @@
 //! The audit log: who changed what, and when. A ring of shared values, and a line of the proxy's log for each entry.
 
 use crate::crew::Pulse;
+use crate::record;
 use crate::store::{self, Store};
 use crate::writer::Writer;
 use crate::{Effects, Moment};
-use serde::{Deserialize, Serialize};
 
 /// How many entries are kept; the proxy's log has all.
 pub(crate) const KEPT: u32 = 256;
 
 /// What somebody did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Event,
     OverridePut,
@@ -18,6 +18,8 @@ pub(crate) enum What {
     OverrideExpired,
     Lookup,
 }
+
+record::variants!(What: Event, OverridePut, OverrideDeleted, OverrideExpired, Lookup);
 
 impl What {
     pub(crate) fn name(self) -> &'static str {
@@ -32,7 +34,7 @@ impl What {
 }
 
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Act {
     /// 1 for the first.
     pub(crate) seq: u32,
@@ -44,9 +46,11 @@ pub(crate) struct Act {
     pub(crate) detail: Option<Box<str>>,
 }
 
+record::fields!(Act: seq, at, by, what, object, detail);
+
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(seq: u32) -> String {
-    format!("portcullis/audit/1/{}", seq % KEPT)
+    format!("portcullis/audit/2/{}", seq % KEPT)
 }
 
 /// Writes an entry, whose number is still to be given, in the place of the oldest, and into the log.
@@ -58,7 +62,7 @@ pub(crate) fn write(store: &dyn Store, mut act: Act, effects: &mut Effects) {
     act.seq = seq.unwrap_or_default();
     effects.say(false, line(&act));
     if seq.is_some() {
-        store::change(store, &key(act.seq), |_| (postcard::to_allocvec(&act).ok(), ()));
+        store::change(store, &key(act.seq), |_| (Some(record::encode(&act)), ()));
     }
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn before(store: &dyn Store, newest: u32, before: Option<u32>) -> imp
     let first = newest.saturating_sub(KEPT).saturating_add(1).max(1);
     (first..=last).rev().filter_map(move |seq| {
         let (value, _) = store.read(&key(seq))?;
-        postcard::from_bytes::<Act>(&value).ok().filter(|act| act.seq == seq)
+        record::decode::<Act>(&value).filter(|act| act.seq == seq)
     })
 }
 

@@ -4,12 +4,11 @@ use crate::{CacheLimits, Config, LookupError, RootId, SubjectId};
 use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
 use quick_cache::{Lifecycle, UnitWeighter, unsync};
-use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
 /// What is remembered about one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
     /// What Criminal IP said.
     Known {

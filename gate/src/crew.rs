@@ -3,14 +3,14 @@
 //! A small value, the pulse, says what has changed; each worker reads it when told by its queue, and once a second in any
 //! case. A list says which workers there are and how to tell them.
 
+use crate::record;
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The numbers are the layouts': a module that writes another layout uses other keys.
-const PULSE: &str = "portcullis/pulse/1";
-const CREW: &str = "portcullis/crew/1";
+const PULSE: &str = "portcullis/pulse/2";
+const CREW: &str = "portcullis/crew/2";
 /// The workers of the largest proxies.
 const LIMIT: usize = 256;
 /// How often a worker says that it is there.
@@ -21,7 +21,7 @@ const GONE: Duration = Duration::from_secs(10);
 const LISTENING: Duration = Duration::from_secs(20);
 
 /// What has changed, by numbers that only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pulse {
     /// Until when there is a control listener.
     until: Moment,
@@ -33,6 +33,8 @@ pub(crate) struct Pulse {
     pub(crate) audit: u32,
 }
 
+record::fields!(Pulse: until, overrides, alert, audit);
+
 impl Pulse {
     pub(crate) fn read(store: &dyn Store) -> Option<Pulse> {
         store.read(PULSE).map(|(value, _)| decode(Some(&value)))
@@ -43,7 +45,7 @@ impl Pulse {
         store::change(store, PULSE, |value| {
             let mut pulse = decode(value);
             let result = change(&mut pulse);
-            (postcard::to_allocvec(&pulse).ok(), result)
+            (Some(record::encode(&pulse)), result)
         })
     }
 
@@ -63,11 +65,11 @@ impl Pulse {
 
 /// A pulse that cannot be read is a new one.
 fn decode(value: Option<&[u8]>) -> Pulse {
-    value.and_then(|value| postcard::from_bytes(value).ok()).unwrap_or_default()
+    value.and_then(record::decode).unwrap_or_default()
 }
 
 /// One worker, as the others know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) worker: WorkerId,
     /// The queue by which it is told.
@@ -76,8 +78,10 @@ pub(crate) struct Member {
     pub(crate) figures: Figures,
 }
 
+record::fields!(Member: worker, queue, seen, figures);
+
 /// How things stand with one worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     /// Streams that wait.
     pub(crate) held: u32,
@@ -95,6 +99,8 @@ pub(crate) struct Figures {
     pub(crate) decisions: [u64; 3],
 }
 
+record::fields!(Figures: held, queued, peers, connections, journal, lost, decisions);
+
 /// Says that this worker is there.
 pub(crate) fn join(store: &dyn Store, member: &Member) {
     let now = member.seen;
@@ -104,7 +110,7 @@ pub(crate) fn join(store: &dyn Store, member: &Member) {
         if crew.len() < LIMIT {
             crew.push(member.clone());
         }
-        (postcard::to_allocvec(&crew).ok(), ())
+        (Some(record::encode(&crew)), ())
     });
 }
 
@@ -124,7 +130,7 @@ impl Member {
 
 /// A list that cannot be read is empty: each worker soon says again that it is there.
 fn decode_crew(value: Option<&[u8]>) -> Vec<Member> {
-    let mut crew: Vec<Member> = value.and_then(|value| postcard::from_bytes(value).ok()).unwrap_or_default();
+    let mut crew: Vec<Member> = value.and_then(record::decode).unwrap_or_default();
     crew.truncate(LIMIT);
     crew
 }

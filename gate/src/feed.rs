@@ -20,7 +20,6 @@ use copy::FeedCopy;
 use evaluator::Timestamp;
 use ipnet::IpNet;
 use read::Reader;
-use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -42,7 +41,7 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 const IDLE: u32 = 10;
 
 /// Why a fetch brought no copy. The one before stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FeedError {
     /// The proxy did not send it: the cluster is unknown, has no host, or its circuit breaker is open.
     NotSent,
@@ -100,7 +99,7 @@ impl FeedError {
 }
 
 /// What came of a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FeedOutcome {
     /// There is another copy.
     Updated,

@@ -2,10 +2,10 @@
 //! what was spent, and whether Criminal IP is worth asking at all. One shared value, changed by compare-and-swap.
 
 use crate::backoff::backoff;
+use crate::record;
 use crate::store::{self, Store};
 use crate::{Budget, LookupError, Moment, SubjectId};
 use evaluator::AnswerError;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 mod status;
@@ -13,14 +13,14 @@ mod status;
 pub use status::Status;
 
 /// The number is the layout's: a module that writes another layout uses another key.
-const KEY: &str = "portcullis/ledger/4";
+const KEY: &str = "portcullis/ledger/5";
 
 /// Names one worker of the proxy: random, so that a worker's successor is somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId(pub u64);
 
 /// What a lookup is for, most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// A security event names the peer.
     Event,
@@ -30,8 +30,10 @@ pub enum Priority {
     Refresh,
 }
 
+record::variants!(Priority: Event, FirstLook, Refresh);
+
 /// Why Criminal IP is not asked at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Halt {
     /// The key has no credits left.
     NoCredit,
@@ -44,6 +46,8 @@ pub enum Halt {
     /// The budget of the day or of the hour is spent.
     BudgetSpent,
 }
+
+record::variants!(Halt: NoCredit, BadKey, RateLimited, BreakerOpen, BudgetSpent);
 
 /// A request for a lane.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +79,7 @@ pub(crate) enum Grant {
     Halted(Halt, Moment),
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 struct Ledger {
     leases: Vec<Lease>,
     waiting: Vec<Waiting>,
@@ -85,7 +89,9 @@ struct Ledger {
     last_success: Option<Moment>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+record::fields!(Ledger: leases, waiting, spending, health, last_success);
+
+#[derive(Debug)]
 struct Lease {
     worker: WorkerId,
     peer: SubjectId,
@@ -94,8 +100,10 @@ struct Lease {
     event: bool,
 }
 
+record::fields!(Lease: worker, peer, until, event);
+
 /// A worker that wants messages, and perhaps a lane.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 struct Waiting {
     worker: WorkerId,
     queue: u32,
@@ -104,7 +112,9 @@ struct Waiting {
     seen: Moment,
 }
 
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+record::fields!(Waiting: worker, queue, claim, seen);
+
+#[derive(Debug, Default, Clone, Copy)]
 struct Spending {
     day: u64,
     this_day: u32,
@@ -115,7 +125,9 @@ struct Spending {
     last_hour: u32,
 }
 
-#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+record::fields!(Spending: day, this_day, events, hour, this_hour, last_hour);
+
+#[derive(Debug, Default, Clone, Copy)]
 struct Health {
     /// Failures in a row.
     failures: u8,
@@ -123,6 +135,8 @@ struct Health {
     trips: u8,
     halted: Option<(Halt, Moment)>,
 }
+
+record::fields!(Health: failures, trips, halted);
 
 /// Workers that can wait at a time: those of the largest proxies.
 const WAITING_LIMIT: usize = 256;
@@ -229,14 +243,14 @@ fn change<R>(store: &dyn Store, mut change: impl FnMut(&mut Ledger) -> R) -> Opt
     store::change(store, KEY, |value| {
         let mut ledger = decode(value);
         let result = change(&mut ledger);
-        let encoded = postcard::to_allocvec(&ledger).ok().filter(|encoded| Some(encoded.as_slice()) != value);
+        let encoded = Some(record::encode(&ledger)).filter(|encoded| Some(encoded.as_slice()) != value);
         (encoded, result)
     })
 }
 
 /// A value that cannot be read counts as none: nothing in the ledger is worth more than an hour.
 fn decode(value: Option<&[u8]>) -> Ledger {
-    value.and_then(|value| postcard::from_bytes(value).ok()).unwrap_or_default()
+    value.and_then(record::decode).unwrap_or_default()
 }
 
 impl Ledger {

@@ -39,6 +39,7 @@ mod metrics;
 mod moment;
 mod notify;
 mod overrides;
+mod record;
 mod remote;
 mod reply;
 mod sorted;

@@ -1,7 +1,6 @@
 //! Lookups: one call to Criminal IP each, and the ways in which they fail.
 
 use evaluator::AnswerError;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Names one lookup within a gate.
@@ -9,7 +8,7 @@ use std::fmt;
 pub struct LookupId(pub(crate) u32);
 
 /// Why a lookup brought no facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LookupError {
     /// Criminal IP answered, but not with a report.
     Answer(AnswerError),

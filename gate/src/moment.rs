@@ -1,11 +1,10 @@
 //! The time as the gate is told it.
 
 use evaluator::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A point in time in whole milliseconds since the start of 1970, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 /// So many seconds have no number in milliseconds.

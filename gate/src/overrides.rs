@@ -1,19 +1,19 @@
 //! Overrides: networks that operators allow or deny while the proxy runs. One shared value, changed by compare-and-swap;
 //! each worker has a copy of it to search.
 
+use crate::record;
 use crate::store::{self, Store};
 use evaluator::{Action, Entry, List, Timestamp};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The number is the layout's: a module that writes another layout uses another key.
-const KEY: &str = "portcullis/overrides/1";
+const KEY: &str = "portcullis/overrides/2";
 /// How many overrides a proxy has.
 pub(crate) const LIMIT: usize = 1024;
 
 /// One network that is allowed or denied, whatever deny lists, feeds and evidence say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Override {
     /// The network's address, without bits of the host, and the length of its prefix.
     pub(crate) address: IpAddr,
@@ -28,6 +28,8 @@ pub(crate) struct Override {
     /// Who put it there.
     pub(crate) by: Box<str>,
 }
+
+record::fields!(Override: address, length, denies, owner, reason, until, created, by);
 
 impl Override {
     /// One for this network, whose other fields are still to be set.
@@ -75,7 +77,7 @@ pub(crate) fn put(store: &dyn Store, new: &Override) -> Put {
             return (None, Put::Full);
         }
         all.insert(0, new.clone());
-        (postcard::to_allocvec(&all).ok(), put)
+        (Some(record::encode(&all)), put)
     });
     put.unwrap_or(Put::Busy)
 }
@@ -87,7 +89,7 @@ pub(crate) fn take(store: &dyn Store, net: IpNet) -> Option<Option<Override>> {
         let mut all = decode(value);
         let Some(place) = all.iter().position(|other| other.net() == net) else { return (None, None) };
         let taken = all.remove(place);
-        (postcard::to_allocvec(&all).ok(), Some(taken))
+        (Some(record::encode(&all)), Some(taken))
     })
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn take(store: &dyn Store, net: IpNet) -> Option<Option<Override>> {
 pub(crate) fn expire(store: &dyn Store, now: Timestamp) -> Vec<Override> {
     let expired = store::change(store, KEY, |value| {
         let (left, expired): (Vec<_>, Vec<_>) = decode(value).into_iter().partition(|one| one.counts(now));
-        let encoded = if expired.is_empty() { None } else { postcard::to_allocvec(&left).ok() };
+        let encoded = if expired.is_empty() { None } else { Some(record::encode(&left)) };
         (encoded, expired)
     });
     expired.unwrap_or_default()
@@ -108,7 +110,7 @@ pub(crate) fn read(store: &dyn Store) -> Vec<Override> {
 
 /// What cannot be read is none: nothing is denied that nobody can see.
 fn decode(value: Option<&[u8]>) -> Vec<Override> {
-    let mut all: Vec<Override> = value.and_then(|value| postcard::from_bytes(value).ok()).unwrap_or_default();
+    let mut all: Vec<Override> = value.and_then(record::decode).unwrap_or_default();
     all.truncate(LIMIT);
     all
 }

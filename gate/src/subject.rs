@@ -1,6 +1,5 @@
 //! Who is judged and asked about, and the short name under which it is remembered.
 
-use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -34,7 +33,7 @@ impl fmt::Display for Subject {
 /// A subject in 16 bytes, the same in all workers of a proxy: an IPv6 or IPv4-mapped address as it is; a domain as a
 /// multicast address, which is never judged, made of 120 bits of its hash. The hash is keyed with the proxy's secret seed, so
 /// that nobody can find two domains with the same name.
-#[derive(Clone, Copy, Debug, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialOrd, Ord)]
 pub struct SubjectId([u8; 16]);
 
 /// The first byte of IPv6 multicast (RFC 4291 section 2.7).

@@ -5,19 +5,20 @@
 
 use crate::SubjectId;
 use crate::cache::Fact;
+use crate::record;
 use crate::store::{self, Store};
 use foldhash::quality::FixedState;
-use serde::{Deserialize, Serialize};
 use std::hash::BuildHasher;
 
 /// The facts that one bucket has room for.
 const BUCKET: usize = 4;
 
-#[derive(Serialize, Deserialize)]
 struct Slot {
     peer: SubjectId,
     fact: Fact,
 }
+
+record::fields!(Slot: peer, fact);
 
 /// Where a peer is looked for.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl Table {
                 slots.swap_remove(oldest);
             }
             slots.push(Slot { peer, fact: *fact });
-            (postcard::to_allocvec(&slots).ok(), ())
+            (Some(record::encode(&slots)), ())
         });
     }
 
@@ -91,7 +92,7 @@ impl Table {
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(bucket: u64) -> String {
-    format!("portcullis/facts/2/{bucket}")
+    format!("portcullis/facts/3/{bucket}")
 }
 
 /// A place in the table, for going on from there.
@@ -128,7 +129,7 @@ pub(crate) fn shared_seed(store: &dyn Store, random: u64) -> u64 {
 
 /// A bucket that cannot be read is empty: facts can be learned again.
 fn decode(value: &[u8]) -> Vec<Slot> {
-    postcard::from_bytes(value).unwrap_or_default()
+    record::decode(value).unwrap_or_default()
 }
 
 #[cfg(test)]

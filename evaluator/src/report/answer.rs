@@ -4,12 +4,11 @@ use super::json::Scalar;
 use super::meaning::contains;
 use alloc::string::String;
 use core::fmt;
-use serde::{Deserialize, Serialize};
 
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident $code:literal $text:literal,)+) => {
         /// Why an answer is no report. Codes are stable: logs and metrics show them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum AnswerError { $($(#[$doc])* $name,)+ }
 
         impl AnswerError {

@@ -2,22 +2,15 @@
 
 use super::Gate;
 use crate::cache::{Fact, Freshness, Remembered};
+use crate::record;
 use crate::{Config, Effects, Proxy, SubjectId};
 use evaluator::{Action, Class, Source, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A fact as an outside memory keeps it. Its layout has a number, which belongs into the key that it is kept under.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    peer: SubjectId,
-    fact: Fact,
-}
-
 impl Gate {
-    /// The number of the layout of [`Gate::keepsake`].
-    pub const KEEPSAKE_LAYOUT: u32 = 1;
+    /// The number of the layout of [`Gate::keepsake`], which belongs into the key that a fact is kept under.
+    pub const KEEPSAKE_LAYOUT: u32 = 2;
 
     /// What this worker has learned about this peer, to be kept outside, and for how long from now it may be worth
     /// something. `None` where nothing is known, or only that a lookup failed.
@@ -25,7 +18,7 @@ impl Gate {
         let peer = peer.into();
         let fact = self.cache.get(peer)?.fact;
         let left = worth(config, &fact)?.checked_sub(Duration::from_secs(fact.age(now).into()))?;
-        Some((postcard::to_allocvec(&Kept { peer, fact }).ok()?, left))
+        Some((record::encode(&(peer, fact)), left))
     }
 
     /// Takes in what a memory outside has kept about this peer, where it is newer than what is known: it decides the
@@ -40,7 +33,7 @@ impl Gate {
         effects: &mut Effects,
     ) -> bool {
         let (now, peer) = (proxy.now.timestamp(), SubjectId::from(peer));
-        let Ok(Kept { peer: about, fact }) = postcard::from_bytes(kept) else { return false };
+        let Some((about, fact)) = record::decode::<(SubjectId, Fact)>(kept) else { return false };
         let is_worth = worth(config, &fact).is_some_and(|worth| u64::from(fact.age(now)) < worth.as_secs());
         let known = self.cache.get(peer).is_some_and(|known| known.fact.learned() >= fact.learned());
         if about != peer || !is_worth || known {

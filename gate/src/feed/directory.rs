@@ -3,13 +3,13 @@
 //! there are places in the directory.
 
 use super::{FeedError, FeedOutcome};
+use crate::record;
 use crate::store::{self, Store};
 use crate::{Feed, Moment, WorkerId};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The number is the layout's: a module that writes another layout uses other keys.
-const KEY: &str = "portcullis/feeds/1";
+const KEY: &str = "portcullis/feeds/2";
 /// How many feeds a proxy knows at a time, over all its configurations.
 pub(crate) const PLACES: u8 = 16;
 /// A feed that nobody wanted for so long gives its place up to another.
@@ -29,13 +29,15 @@ pub(crate) fn copy_key(place: u8) -> String {
     format!("portcullis/feed/1/{place}")
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Directory {
     places: Vec<Place>,
 }
 
+record::fields!(Directory: places);
+
 /// What is known of one feed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     id: u64,
     /// Since when it is wanted.
@@ -50,8 +52,10 @@ pub(crate) struct Place {
     pub(crate) copy: Option<Known>,
 }
 
+record::fields!(Place: id, since, seen, salt, lease, tried, failures, copy);
+
 /// The newest copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     /// Goes up with each copy.
     pub(crate) version: u32,
@@ -61,6 +65,8 @@ pub(crate) struct Known {
     /// What its server calls it.
     pub(crate) etag: Option<Box<str>>,
 }
+
+record::fields!(Known: version, fetched, entries, etag);
 
 /// What became of a fetch.
 #[derive(Debug)]
@@ -86,7 +92,7 @@ pub(crate) fn look(store: &dyn Store, wanted: &[u64], salt: u64, now: Moment) ->
     let change = |value: Option<&[u8]>| {
         let mut directory = decode(value);
         wanted.iter().for_each(|id| directory.want(*id, salt, now));
-        (postcard::to_allocvec(&directory).ok(), directory)
+        (Some(record::encode(&directory)), directory)
     };
     store::change(store, KEY, change).unwrap_or_default()
 }
@@ -129,7 +135,7 @@ fn change<R>(store: &dyn Store, id: u64, mut change: impl FnMut(&mut Place) -> R
     let changed = store::change(store, KEY, |value| {
         let mut directory = decode(value);
         let result = directory.places.iter_mut().find(|place| place.id == id).map(&mut change);
-        let encoded = postcard::to_allocvec(&directory).ok().filter(|encoded| Some(encoded.as_slice()) != value);
+        let encoded = Some(record::encode(&directory)).filter(|encoded| Some(encoded.as_slice()) != value);
         (encoded, result)
     });
     changed.flatten()
@@ -137,7 +143,7 @@ fn change<R>(store: &dyn Store, id: u64, mut change: impl FnMut(&mut Place) -> R
 
 /// A directory that cannot be read is empty: the feeds are fetched again.
 fn decode(value: Option<&[u8]>) -> Directory {
-    let mut directory: Directory = value.and_then(|value| postcard::from_bytes(value).ok()).unwrap_or_default();
+    let mut directory: Directory = value.and_then(record::decode).unwrap_or_default();
     directory.places.truncate(PLACES.into());
     directory
 }

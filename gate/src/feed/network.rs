@@ -1,11 +1,10 @@
 //! The networks that feeds name: as text, as numbers, and which of them a feed may not name.
 
 use evaluator::{Network, special_purpose};
-use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Why an entry of a feed is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     /// It is no network.
     Malformed,

@@ -386,7 +386,7 @@ fn invariant_6_a_proxy_has_so_many_feeds_and_no_more() {
 fn a_directory_of_anything_is_none() {
     let mut world = World::new(1, PLAIN);
     world.serve("9.9.9.9\n");
-    let key = "portcullis/feeds/1";
+    let key = "portcullis/feeds/2";
     let (_, version) = world.store.read(key).unwrap();
     world.store.write(key, b"\xff\xff\xff", Some(version)).unwrap();
     world.serve("8.8.8.8\n");
