@@ -2,6 +2,7 @@
 
 use super::Mistake;
 use crate::Config;
+use crate::config::read_new_alert;
 
 #[track_caller]
 fn check(document: &str, lines: &str) {
@@ -49,5 +50,14 @@ fn a_value_that_is_wrong_conflicts_with_no_other() {
     for budget in [r#"{"per_day": -1, "reserve_for_events": 5}"#, r#"{"per_day": 5, "reserve_for_events": "9"}"#] {
         let document = format!(r#"{{"api": {{"cluster": "c", "budget": {budget}}}}}"#);
         assert_eq!(Config::parse(document.as_bytes()).unwrap_err().len(), 1, "{budget}");
+    }
+}
+
+#[test]
+fn an_event_of_an_unknown_type_needs_no_source() {
+    for (body, path) in [(r#"{"type": "fire"}"#, "type"), (r#"{"type": "malware"}"#, "source"), ("{}", "type")] {
+        let mistakes = read_new_alert(body.as_bytes()).unwrap_err();
+        let paths: Vec<&str> = mistakes.iter().map(|mistake| &*mistake.path).collect();
+        assert_eq!(paths, [path], "{body}");
     }
 }
