@@ -2,7 +2,8 @@
 //!
 //! `zone/names.txt` holds the rule that each zone follows at present, in the form that POSIX gives the variable `TZ`
 //! (<https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html>, section 8.3), as the compiled files of
-//! the IANA database carry it (RFC 9636 section 3.3). How clocks were set before that rule began is not kept.
+//! the IANA database carry it (RFC 9636 section 3.3), but without the names of the clocks: where that of daylight saving
+//! time would be is `=`. How clocks were set before that rule began is not kept.
 
 use crate::Timestamp;
 use crate::time::days_from_civil;
@@ -128,32 +129,20 @@ fn split(names: &'static str) -> impl Iterator<Item = (&'static str, &'static st
     })
 }
 
-/// Reads a rule, such as `CET-1CEST,M3.5.0,M10.5.0/3`. Days of the year, which POSIX has as well, are in no zone's rule.
+/// Reads a rule, such as `-1=,M3.5.0,M10.5.0/3`. Days of the year, which POSIX has as well, are in no zone's rule.
 fn read(rule: &str) -> Option<TimeZone> {
-    let (standard, rest) = offset(skip_abbreviation(rule)?)?;
-    if rest.is_empty() {
-        return Some(TimeZone { standard, summer: None });
-    }
-    let rest = skip_abbreviation(rest)?;
-    let (clocks, changes) = rest.split_once(',')?;
-    let ahead = if clocks.is_empty() { standard.checked_add(3_600)? } else { offset(clocks)?.0 };
-    let (start, end) = changes.split_once(',')?;
-    Some(TimeZone { standard, summer: Some(Summer { offset: ahead, start: change(start)?, end: change(end)? }) })
-}
-
-/// What follows the abbreviation: letters, or anything between `<` and `>`.
-fn skip_abbreviation(text: &str) -> Option<&str> {
-    match text.strip_prefix('<') {
-        Some(quoted) => quoted.split_once('>').map(|(_, rest)| rest),
-        None => Some(text.trim_start_matches(|c: char| c.is_ascii_alphabetic())),
-    }
-}
-
-/// Seconds ahead of UTC, and what follows. POSIX counts the other way, from local time to UTC.
-fn offset(text: &str) -> Option<(i64, &str)> {
-    let end = text.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | ':')).unwrap_or(text.len());
-    let (clock, rest) = text.split_at_checked(end)?;
-    Some((seconds(clock)?.checked_neg()?, rest))
+    // POSIX counts from local time to UTC.
+    let offset = |text| seconds(text)?.checked_neg();
+    let Some((standard, summer)) = rule.split_once('=') else {
+        return Some(TimeZone { standard: offset(rule)?, summer: None });
+    };
+    let (standard, mut summer) = (offset(standard)?, summer.split(','));
+    let offset = match summer.next()? {
+        "" => standard.checked_add(3_600)?,
+        clock => offset(clock)?,
+    };
+    let (start, end) = (change(summer.next()?)?, change(summer.next()?)?);
+    Some(TimeZone { standard, summer: Some(Summer { offset, start, end }) })
 }
 
 /// `Mm.w.d` or `Mm.w.d/time`.

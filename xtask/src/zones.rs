@@ -55,7 +55,25 @@ fn rule(file: &[u8]) -> Option<String> {
     let footer = file.strip_suffix(b"\n")?;
     let start = footer.iter().rposition(|byte| *byte == b'\n')? + 1;
     let rule = String::from_utf8(footer[start..].to_vec()).ok()?;
-    (!rule.is_empty()).then_some(rule)
+    (!rule.is_empty()).then(|| unnamed(&rule))
+}
+
+/// The rule without what its clocks are called: nothing is there in the place of the first, and `=` in that of the second.
+fn unnamed(rule: &str) -> String {
+    let (clocks, changes) = rule.split_at(rule.find(',').unwrap_or(rule.len()));
+    let is_named = |c: char| c.is_ascii_alphabetic() || c == '<';
+    let mut short = String::new();
+    let mut rest = clocks;
+    while let Some(name) = rest.find(is_named) {
+        short.push_str(&rest[..name]);
+        short.push_str(if name > 0 { "=" } else { "" });
+        let named = &rest[name..];
+        rest = match named.split_once('>') {
+            Some((_, rest)) if named.starts_with('<') => rest,
+            _ => named.trim_start_matches(is_named),
+        };
+    }
+    [&short, rest, changes].concat()
 }
 
 #[cfg(test)]
