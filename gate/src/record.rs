@@ -49,6 +49,8 @@ impl Reader<'_> {
         *self = Reader { rest: &[], is_whole: false };
     }
 
+    // Not at each place that reads a field: that would take three times the code.
+    #[inline(never)]
     fn take<const N: usize>(&mut self) -> [u8; N] {
         if let Some((taken, rest)) = self.rest.split_first_chunk() {
             self.rest = rest;
