@@ -49,7 +49,7 @@ impl Reader<'_> {
         *self = Reader { rest: &[], is_whole: false };
     }
 
-    // Not at each place that reads a field: that would take three times the code.
+    // Not at each place that reads a field: that would take twice the code.
     #[inline(never)]
     fn take<const N: usize>(&mut self) -> [u8; N] {
         if let Some((taken, rest)) = self.rest.split_first_chunk() {
