@@ -436,7 +436,8 @@ async fn what_is_found_has_the_name_that_a_client_gave_it_and_the_bytes_that_it_
         assert_eq!(ask.send().await?.status, 200);
     }
     drop(tunnel(&lab, laptop(7), 11).await?);
-    server.wait_for_ended(1).await?;
+    // The server sees the end before the worker does.
+    lab.envoy.wait_for_stat(&format!("listener.{TCP}.downstream_cx_active"), 0).await?;
     let id = lab.hand_in(json!({"type": "malware", "source": laptop(7).to_string()})).await?;
     let event = lab.wait_until_done(&id).await?;
     let found: BTreeMap<_, _> = event["found"]
