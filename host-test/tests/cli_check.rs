@@ -1,7 +1,8 @@
 //! `portcullis check` against the stand-in: lookups, their failures, the cache, batches.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use host_test::command::{Desk, Printed};
+use host_test::eventually;
 use host_test::fake::{Answer, Rule, peer};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -236,11 +237,16 @@ fn a_batch_that_was_broken_off_goes_on_where_it_was() -> Result<()> {
     let mut input = child.stdin.take().context("a pipe")?;
     input.write_all(b"192.0.2.10\n192.0.2.20\n192.0.2.30\n")?;
     desk.fake.tell(Rule::hold().only(peer::SCANNER));
-    // The third is under way when the command is killed.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(desk.fake.wait_for_call_about(peer::SCANNER))?;
+    // The third is under way when the command is killed, and what the second came to is written, which may take longer.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        desk.fake.wait_for_call_about(peer::SCANNER).await?;
+        eventually(async || {
+            let lines = desk.run("wc -l < done.jsonl")?.out;
+            ensure!(lines.trim() == "2", "{lines} lines");
+            Ok(())
+        })
+        .await
+    })?;
     child.kill()?;
     child.wait()?;
     desk.fake.forget_rules();
