@@ -56,7 +56,7 @@ everywhere((runtime, scenario) => {
     await rig.fake.release();
     await eventually(async () => assert.equal((await rig.ask(peer.C2)).status, 403));
     assert.equal((await rig.fake.calls()).length, 1);
-    await eventually(async () => assert.ok(rig.store.has(`portcullis/facts/1/${peer.C2}`)));
+    await eventually(async () => assert.ok(rig.store.has(`portcullis/facts/2/${peer.C2}`)));
   });
 
   const strict = { first_look: { hold: "2s", then: "deny", max_held: 2 }, log: "all" };
@@ -82,7 +82,7 @@ everywhere((runtime, scenario) => {
 
   const lifetimes = { cache: { ttl: { clean: "1h", malicious: "5d" }, stale: "1h" }, policy: { block: { ttl: "1h" } } };
   scenario("what one isolate learns the next one knows, for as long as its class says", lifetimes, { memories: true }, async (rig) => {
-    const kept = (from) => rig.store.get(`portcullis/facts/1/${from}`) ?? {};
+    const kept = (from) => rig.store.get(`portcullis/facts/2/${from}`) ?? {};
     for (const [from, seconds] of [[peer.CLEAN, 7_200], [peer.CRITICAL, 5 * DAY + 3_600]]) {
       await rig.ask(from);
       await eventually(async () => assert.ok(Math.abs(kept(from).seconds - seconds) <= 2, `${kept(from).seconds}`));
@@ -91,7 +91,7 @@ everywhere((runtime, scenario) => {
       // Its cache has them as well, and alone is enough.
       const cached = [...rig.store.keys()].filter((key) => key.startsWith("cache:"));
       assert.equal(cached.length, 2, [...rig.store.keys()].join());
-      rig.store.delete(`portcullis/facts/1/${peer.CRITICAL}`);
+      rig.store.delete(`portcullis/facts/2/${peer.CRITICAL}`);
     }
     await rig.fake.tell({ answer: "no_credit" });
     const next = await Rig.start(runtime, configuration({ on_error: "deny" }), { fake: rig.fake, store: rig.store, memories: true });
