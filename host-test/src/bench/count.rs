@@ -1,7 +1,7 @@
 //! Instructions per request, counted by Valgrind's Callgrind: exact, on any machine and beside any other work. It runs Envoy
 //! itself, instruction by instruction, in user mode; of cycles it knows nothing.
 
-use super::{Arm, Processors, Setting, load, start};
+use super::{Arm, LISTENER, Processors, Setting, load, start};
 use crate::{
     envoy::{self, Envoy},
     eventually,
@@ -74,7 +74,7 @@ fn control(envoy: &Envoy, words: &[&str]) -> Result<()> {
 
 /// How many requests Envoy has counted.
 async fn served(envoy: &Envoy) -> Result<u64> {
-    envoy.stat("http.measured.downstream_rq_total").await
+    envoy.stat(&format!("http.{LISTENER}.downstream_rq_total")).await
 }
 
 /// The instructions in a file of Callgrind's.
