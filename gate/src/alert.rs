@@ -5,8 +5,12 @@ use crate::crew::{Member, Pulse};
 use crate::record;
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Action, Findings, Timestamp};
-use std::net::IpAddr;
 
 /// How many events are remembered.
 pub(crate) const KEPT: u32 = 32;

@@ -19,6 +19,9 @@ pub use reply::Reply;
 
 use crate::{Control, Effects, Gate, Proxy};
 use access::Right;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use query::Query;
 use reply::Problem;
 
@@ -102,7 +105,7 @@ impl Head {
         if self.is_cross_site() {
             return Err(Problem::new(403, "cross_site", "another site's page made this request"));
         }
-        let target = std::str::from_utf8(&self.target).map_err(|_| Problem::not_found())?;
+        let target = core::str::from_utf8(&self.target).map_err(|_| Problem::not_found())?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let matching = ROUTES.iter().filter_map(|route| Some((route, subject(route.1, path)?)));
         let mut methods = Vec::new();
@@ -149,7 +152,7 @@ impl Head {
         if !kind.eq_ignore_ascii_case(b"application/json") {
             return Err(Problem::new(415, "unsupported_media_type", "the body must be of type application/json"));
         }
-        let length = self.content_length.as_deref().and_then(|length| std::str::from_utf8(length).ok());
+        let length = self.content_length.as_deref().and_then(|length| core::str::from_utf8(length).ok());
         if length.is_some_and(|length| length.parse::<usize>().map_or(true, |length| length > CONTROL_MAX_BODY)) {
             return Err(Problem::too_large());
         }

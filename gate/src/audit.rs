@@ -5,6 +5,8 @@ use crate::record;
 use crate::store::{self, Store};
 use crate::writer::Writer;
 use crate::{Effects, Moment};
+use alloc::boxed::Box;
+use alloc::string::String;
 
 /// How many entries are kept; the proxy's log has all.
 pub(crate) const KEPT: u32 = 256;

@@ -1,6 +1,6 @@
 //! Pauses that grow.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// The pause before the next try: the first, twice as long for each doubling up to the longest, and up to a quarter more by
 /// what is random, so that those who failed together do not come back together.

@@ -1,11 +1,11 @@
 //! The worker's own memory of peers: assessments and, for a short while, lookups that failed. Never verdicts.
 
 use crate::{CacheLimits, Config, LookupError, RootId, SubjectId};
+use core::hash::BuildHasher;
+use core::time::Duration;
 use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
 use quick_cache::{Lifecycle, UnitWeighter, unsync};
-use std::hash::BuildHasher;
-use std::time::Duration;
 
 /// What is remembered about one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

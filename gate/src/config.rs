@@ -34,9 +34,11 @@ pub use route::Metadata;
 pub use secret::Secret;
 
 use crate::{Decision, ListEntry, Remote};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Action, Class, Direction, HostList, HostScope, List, Policy, Profile, Scope, Selection, Timestamp};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// What one listener's filter is told to do.
 #[derive(Clone, Debug)]

@@ -3,8 +3,10 @@
 use crate::index::Index;
 use crate::waiter::OwnedConnection;
 use crate::{Remote, Site, Sorted, StreamId, SubjectId};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 use evaluator::{Action, Runs, Source, Timestamp};
-use std::rc::Rc;
 
 /// Connections that one worker watches at the same time. The proxy's own limits are usually lower.
 pub(crate) const WATCH_LIMIT: usize = 65_536;
@@ -116,6 +118,6 @@ impl Connections {
 
     /// The peers about whom something was learned, each once.
     pub(crate) fn take_news(&mut self) -> Sorted<SubjectId, Source> {
-        std::mem::take(&mut self.news)
+        core::mem::take(&mut self.news)
     }
 }

@@ -16,9 +16,10 @@ use crate::{
     Budget, Config, Counter, Decision, Histogram, LookupError, LookupId, Moment, Priority, Reason, Role, Site, Store,
     SubjectId, WorkerId, crew,
 };
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{AnswerError, Connection, Source, Timestamp};
-use std::rc::Rc;
-use std::time::Duration;
 
 use control::Station;
 pub(crate) use control::audit;

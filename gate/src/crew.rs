@@ -6,7 +6,8 @@
 use crate::record;
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
-use std::time::Duration;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// The numbers are the layouts': a module that writes another layout uses other keys.
 const PULSE: &str = "portcullis/pulse/2";

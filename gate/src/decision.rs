@@ -2,9 +2,12 @@
 
 use crate::writer::Writer;
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use core::fmt::Display;
 use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict};
 use ipnet::IpNet;
-use std::fmt::Display;
 
 /// Why there were no facts to decide by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,9 +3,11 @@
 use crate::{
     Config, Decision, Histogram, Lists, LookupError, LookupId, Moment, Remote, Skip, Store, Subject, SubjectId,
 };
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Assessment, Needs};
-use std::rc::Rc;
-use std::time::Duration;
 
 /// Names a stream: the proxy's context id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

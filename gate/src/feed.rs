@@ -16,15 +16,18 @@ pub use network::Refusal;
 use crate::events::Proxy;
 use crate::metrics::{Counters, Gauge};
 use crate::{Effects, Feed, FeedFormat, Moment, RootId, WorkerId};
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use copy::FeedCopy;
+use core::net::IpAddr;
+use core::time::Duration;
 use evaluator::Timestamp;
 use ipnet::IpNet;
 use read::Reader;
-use std::collections::BinaryHeap;
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 use work::Work;
 
 pub(crate) use directory::PLACES;
@@ -309,7 +312,7 @@ impl Feeds {
     }
 
     /// How things stand, as far as this worker has looked since the last time.
-    pub(crate) fn figures(&mut self) -> std::vec::Drain<'_, (Gauge, u64)> {
+    pub(crate) fn figures(&mut self) -> alloc::vec::Drain<'_, (Gauge, u64)> {
         self.figures.drain(..)
     }
 

@@ -1,8 +1,8 @@
 //! An order in which things are found again.
 
 use crate::{Moment, StreamId, SubjectId};
+use core::ops::RangeInclusive;
 use evaluator::Runs;
-use std::ops::RangeInclusive;
 
 /// A set of items, peers or streams, in the order of a rank, then of the item itself. All orders of the gate are of this one
 /// type, since each type of key would bring code of its own into the module.

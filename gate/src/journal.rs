@@ -4,13 +4,15 @@
 //! no memory once the journal is full, and no host call.
 
 use crate::{Moment, Remote, RootId, Site};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::IpAddr;
+use core::time::Duration;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// For how long after its beginning an entry takes in more: what a long one covers could not be told from a gap.
 const TOGETHER: Duration = Duration::from_secs(60);

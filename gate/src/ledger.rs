@@ -5,8 +5,9 @@ use crate::backoff::backoff;
 use crate::record;
 use crate::store::{self, Store};
 use crate::{Budget, LookupError, Moment, SubjectId};
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::AnswerError;
-use std::time::Duration;
 
 mod status;
 

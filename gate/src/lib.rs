@@ -2,7 +2,8 @@
 //!
 //! The gate is the decision core of one worker of the proxy. It does no input or output of its own: streams, answers and
 //! the time go in, decisions and lookups come out. It calls the evaluator, but does not know how a report becomes a
-//! verdict; it knows nothing of proxy-wasm or Envoy.
+//! verdict; it knows nothing of proxy-wasm or Envoy. The crate is `no_std`: the module of the filter is, to be small.
+#![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     not(test),
     deny(
@@ -18,6 +19,9 @@
         clippy::disallowed_macros
     )
 )]
+
+#[macro_use]
+extern crate alloc;
 
 mod alert;
 mod api;

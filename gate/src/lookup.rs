@@ -1,7 +1,7 @@
 //! Lookups: one call to Criminal IP each, and the ways in which they fail.
 
+use core::fmt;
 use evaluator::AnswerError;
-use std::fmt;
 
 /// Names one lookup within a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

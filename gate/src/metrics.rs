@@ -1,6 +1,8 @@
 //! Metrics. They add up inside the worker and reach the proxy in callbacks of the root, so that the warm path pays no host
 //! call; what did not change is not reported.
 
+use alloc::string::String;
+
 mod counter;
 mod gauge;
 mod histogram;

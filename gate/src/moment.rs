@@ -1,7 +1,7 @@
 //! The time as the gate is told it.
 
+use core::time::Duration;
 use evaluator::Timestamp;
-use std::time::Duration;
 
 /// A point in time in whole milliseconds since the start of 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

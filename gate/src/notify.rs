@@ -13,13 +13,15 @@ pub use signature::{WebhookSecret, sign_webhook};
 
 use crate::metrics::Counters;
 use crate::{Counter, Effects, Moment, Notify, RootId, Subject};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Assessment, Class, Direction};
 use message::PeerNotice;
 pub(crate) use message::{Ended, Notice};
 use outbox::Outbox;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Why a message did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

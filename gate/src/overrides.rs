@@ -3,9 +3,11 @@
 
 use crate::record;
 use crate::store::{self, Store};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Action, Entry, List, Timestamp};
 use ipnet::IpNet;
-use std::net::IpAddr;
 
 /// The number is the layout's: a module that writes another layout uses another key.
 const KEY: &str = "portcullis/overrides/2";

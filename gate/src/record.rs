@@ -4,9 +4,11 @@
 use crate::cache::Fact;
 use crate::feed::FeedOutcome;
 use crate::{LookupError, Moment, SubjectId, WorkerId};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::num::NonZeroU32;
 use evaluator::{Assessment, Country, Findings, Level, Score, Timestamp};
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 
 /// What can be written as bytes and read again.
 pub(crate) trait Record: Sized {
@@ -73,7 +75,7 @@ impl Reader<'_> {
 macro_rules! fields {
     ($name:ident: $($field:ident),+) => {
         impl $crate::record::Record for $name {
-            fn write(&self, bytes: &mut Vec<u8>) {
+            fn write(&self, bytes: &mut alloc::vec::Vec<u8>) {
                 let $name { $($field),+ } = self;
                 $($crate::record::Record::write($field, bytes);)+
             }
@@ -89,7 +91,7 @@ macro_rules! fields {
 macro_rules! variants {
     ($name:ident: $first:ident $(, $more:ident)*) => {
         impl $crate::record::Record for $name {
-            fn write(&self, bytes: &mut Vec<u8>) {
+            fn write(&self, bytes: &mut alloc::vec::Vec<u8>) {
                 bytes.push(match self {
                     $name::$first => $name::$first as u8,
                     $($name::$more => $name::$more as u8,)*
@@ -221,7 +223,7 @@ impl Record for Box<str> {
         let split = from.rest.split_at_checked(length);
         let text = split.and_then(|(text, rest)| {
             from.rest = rest;
-            std::str::from_utf8(text).ok()
+            core::str::from_utf8(text).ok()
         });
         from.there(text).into()
     }
@@ -262,7 +264,7 @@ impl Record for Option<Country> {
 
     fn read(from: &mut Reader<'_>) -> Self {
         let letters = from.take::<2>();
-        let country = std::str::from_utf8(&letters).ok().and_then(Country::parse);
+        let country = core::str::from_utf8(&letters).ok().and_then(Country::parse);
         if country.is_none() && letters != [0; 2] {
             from.fail();
         }

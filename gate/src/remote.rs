@@ -1,7 +1,7 @@
 //! The other end of a connection, whom verdicts are about.
 
-use std::net::IpAddr;
-use std::rc::Rc;
+use alloc::rc::Rc;
+use core::net::IpAddr;
 
 /// The other end of a connection, as far as it is known: the client on ingress, the destination on egress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use crate::writer::Writer;
 use crate::{Config, Decision, Remote};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use evaluator::{Direction, report_link};
 
 /// The form of a refusal.

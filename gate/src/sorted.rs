@@ -1,7 +1,8 @@
 //! A map that is one sorted list. For a few values, and for keys that go up, it is as quick as a tree, the code of which would be
 //! several times as large, once for each type of value.
 
-use std::borrow::Borrow;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 /// Values by keys, in the order of the keys. Putting one in among others, or taking one out, moves those after it.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl<K: Ord, V> Sorted<K, V> {
 
 impl<K, V> IntoIterator for Sorted<K, V> {
     type Item = (K, V);
-    type IntoIter = std::vec::IntoIter<(K, V)>;
+    type IntoIter = alloc::vec::IntoIter<(K, V)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

@@ -1,5 +1,7 @@
 //! What the workers of one proxy share: named values with compare-and-swap. The proxy keeps them; here is only their form.
 
+use alloc::vec::Vec;
+
 /// The state of a value when it was read, to be handed back when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(pub u32);
@@ -44,8 +46,8 @@ pub(crate) fn change<R>(
 #[cfg(test)]
 pub(crate) mod memory {
     use super::*;
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
+    use alloc::collections::BTreeMap;
+    use core::cell::RefCell;
 
     /// A store as the proxy keeps it, for tests.
     #[derive(Default)]

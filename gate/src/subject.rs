@@ -1,10 +1,10 @@
 //! Who is judged and asked about, and the short name under which it is remembered.
 
+use alloc::rc::Rc;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::net::IpAddr;
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
-use std::rc::Rc;
 
 /// A peer, as Criminal IP is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

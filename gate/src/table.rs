@@ -7,8 +7,10 @@ use crate::SubjectId;
 use crate::cache::Fact;
 use crate::record;
 use crate::store::{self, Store};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use foldhash::quality::FixedState;
-use std::hash::BuildHasher;
 
 /// The facts that one bucket has room for.
 const BUCKET: usize = 4;
@@ -76,7 +78,7 @@ impl Table {
         let mut skipped = from.slot;
         for bucket in from.bucket..end {
             let slots = store.read(&key(bucket)).map(|(value, _)| decode(&value)).unwrap_or_default();
-            for (slot, found) in slots.into_iter().enumerate().skip(std::mem::take(&mut skipped)) {
+            for (slot, found) in slots.into_iter().enumerate().skip(core::mem::take(&mut skipped)) {
                 if !see(found.peer, found.fact) {
                     return Some(Spot { bucket, slot });
                 }
@@ -111,8 +113,8 @@ impl Spot {
     }
 }
 
-impl std::fmt::Display for Spot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Spot {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}-{}", self.bucket, self.slot)
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::index::Index;
 use crate::{Decision, Moment, Remote, Site, StreamId, SubjectId};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Connection, Direction, Runs, Timestamp};
-use std::rc::Rc;
-use std::time::Duration;
 
 /// The longest `first_look.hold`.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);

@@ -2,10 +2,12 @@
 
 use crate::index::Index;
 use crate::{LookupId, Moment, Priority, RootId, Site, Sorted, Subject, SubjectId};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+use core::time::Duration;
 use evaluator::Runs;
-use std::ops::RangeInclusive;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// Addresses that may wait for a lane at the same time, in one worker.
 pub(crate) const QUEUE_LIMIT: usize = 1024;
@@ -210,7 +212,7 @@ impl WantedList {
     /// The roots that have something queued.
     fn roots(&self) -> impl Iterator<Item = RootId> {
         let root_from = |rank| self.by_urgency.range(rank..=u128::MAX).next().map(|(rank, _)| root_of(rank));
-        std::iter::successors(root_from(0), move |root| root_from(ranks_of(*root).end().checked_add(1)?))
+        core::iter::successors(root_from(0), move |root| root_from(ranks_of(*root).end().checked_add(1)?))
     }
 
     pub(crate) fn send(&mut self, peer: SubjectId, id: LookupId, sent: Moment, lost_at: Moment) {

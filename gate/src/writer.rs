@@ -1,9 +1,11 @@
 //! Writes JSON piece by piece: much smaller than one serializer for each answer. Each piece is in the
 //! module but once.
 
+use alloc::string::String;
+use alloc::string::ToString;
+use core::fmt::Display;
+use core::net::IpAddr;
 use evaluator::{Findings, report_link};
-use std::fmt::Display;
-use std::net::IpAddr;
 
 /// JSON in the making.
 pub(crate) struct Writer {

@@ -1,6 +1,8 @@
 //! Who may read, and who may write.
 
 use crate::{Control, Credentials};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// What a request shows of who made it.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +26,8 @@ pub struct Credential {
     pub from_header: Option<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("***")
     }
 }
@@ -76,7 +78,7 @@ fn bearer(authorization: &[u8]) -> Option<&[u8]> {
 
 /// Compares in a time that depends on the lengths alone, so that nobody can guess a token byte by byte.
 fn same(one: &[u8], other: &[u8]) -> bool {
-    let differences = one.iter().zip(other).fold(0, |all, (one, other)| std::hint::black_box(all | (one ^ other)));
+    let differences = one.iter().zip(other).fold(0, |all, (one, other)| core::hint::black_box(all | (one ^ other)));
     one.len() == other.len() && differences == 0
 }
 

@@ -11,11 +11,14 @@ use crate::crew::{self, Pulse};
 use crate::notify::Ended;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy, Sorted};
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::hash::Hasher;
+use core::time::Duration;
 use evaluator::{Runs, Timestamp};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
-use std::time::Duration;
 
 /// How far ahead of the proxy's the clock of whoever hands an event in may be.
 const AHEAD: Duration = Duration::from_secs(60);

@@ -9,9 +9,10 @@ use crate::core::audit;
 use crate::overrides::{self, LIMIT, Override, Put};
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy};
+use alloc::string::ToString;
+use core::net::IpAddr;
 use evaluator::Action;
 use ipnet::IpNet;
-use std::net::IpAddr;
 
 pub(super) fn list(query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
     query.end()?;

@@ -10,9 +10,12 @@ use crate::overrides::{self, Override};
 use crate::table::Spot;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Priority, Proxy, Remote, Role, Site, Subject, SubjectId};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Profile, Verdict, parse_host};
-use std::net::IpAddr;
-use std::rc::Rc;
 
 /// How many shared values one request looks through: about a millisecond, for which all traffic of the worker waits.
 const BUCKETS: u64 = 512;

@@ -1,7 +1,9 @@
 //! The parameters of a request's target.
 
 use super::reply::Problem;
-use std::ops::RangeInclusive;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 /// Percent-decodes. `None` where that is no text.
 pub(super) fn decode(text: &str) -> Option<String> {
@@ -14,7 +16,7 @@ pub(super) fn decode(text: &str) -> Option<String> {
             continue;
         }
         let (digits, after) = rest.split_first_chunk::<2>()?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        bytes.push(u8::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?);
         rest = after;
     }
     String::from_utf8(bytes).ok()

@@ -2,6 +2,9 @@
 
 use crate::Mistake;
 use crate::writer::Writer;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// The answer to a request of the control listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

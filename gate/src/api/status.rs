@@ -6,6 +6,8 @@ use crate::crew::{self, Pulse};
 use crate::feed::FeedState;
 use crate::writer::Writer;
 use crate::{FeedOutcome, Gate, Halt, Moment, Proxy, Role, alert, ledger, overrides};
+use alloc::string::String;
+use alloc::vec::Vec;
 use evaluator::Profile;
 
 impl Gate {

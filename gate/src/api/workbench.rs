@@ -2,6 +2,8 @@
 
 use super::Head;
 use super::reply::{Reply, no_store};
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// The page as `workbench.html` has it, in gzip.
 const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/workbench.html.gz"));

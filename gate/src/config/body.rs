@@ -7,9 +7,11 @@ use super::keys::{Keys, Section};
 use super::mistake::MistakeKind;
 use super::text::{MOMENT, NETWORK, REMARK, SHORT_REMARK};
 use crate::alert::{AlertAction, AlertKind};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Action, Timestamp};
 use ipnet::IpNet;
-use std::time::Duration;
 
 /// A security event as it is handed in.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,8 +5,10 @@ use super::form::{Span, Whole};
 use super::keys::{Keys, Many, any_number_of};
 use super::mistake::MistakeKind;
 use super::text::{CERTIFICATE_NAME, HEADER, Text, VARIABLE};
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// What one worker remembers of the connections that it has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

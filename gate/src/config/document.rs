@@ -16,9 +16,11 @@ use super::{
     TagPlaces, Ttl,
 };
 use crate::SELF_TEST;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Direction, JsonError, Profile};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The form of the whole document.
 pub(super) const DOCUMENT: Section<Config> = Section(config);

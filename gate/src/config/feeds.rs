@@ -5,11 +5,14 @@ use super::json::Json;
 use super::keys::{Keys, Many, Section, set_of};
 use super::mistake::MistakeKind;
 use super::text::{AUTHORITY, CLUSTER, PATH, REMARK};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::time::Duration;
 use evaluator::Action;
 use foldhash::quality::FixedState;
-use std::hash::BuildHasher;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// A list that somebody else keeps.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,8 +2,10 @@
 
 use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, instead, quoted};
+use alloc::string::String;
+use alloc::string::ToString;
+use core::time::Duration;
 use evaluator::{Level, parse_duration, parse_size};
-use std::time::Duration;
 
 /// How a value is written, and what it becomes.
 pub(super) trait Form {

@@ -1,5 +1,7 @@
 //! A JSON document as it was written: in order, and with the keys that appear twice.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use evaluator::{JsonError, JsonReader, unescaped};
 
 /// A JSON value. It may hold the API key, so it has no `Debug`.

@@ -3,7 +3,10 @@
 use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, Place, instead, quoted};
-use std::collections::BinaryHeap;
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// An object whose keys this function reads.
 ///

@@ -1,6 +1,9 @@
 //! Mistakes in a configuration, and how they are put into words.
 
-use std::fmt;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident $code:literal,)+) => {
@@ -213,7 +216,7 @@ fn distance(from: &str, to: &str) -> usize {
     for (above, a) in from.bytes().enumerate() {
         let mut diagonal = above;
         let mut left = above.saturating_add(1);
-        for (cell, b) in row.iter_mut().zip(std::iter::once(None).chain(to.bytes().map(Some))) {
+        for (cell, b) in row.iter_mut().zip(core::iter::once(None).chain(to.bytes().map(Some))) {
             if let Some(b) = b {
                 let replaced = if a == b { diagonal } else { diagonal.saturating_add(1) };
                 left = replaced.min(left.saturating_add(1)).min(cell.saturating_add(1));

@@ -6,10 +6,14 @@ use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of, set_of};
 use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK, Text};
 use super::{Lists, Mistake};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp};
 use ipnet::IpNet;
-use std::net::IpAddr;
-use std::sync::Arc;
 
 pub(super) fn scope(keys: &mut Keys<'_>) -> (Scope, HostScope) {
     let (skip, skip_hosts) = scope_of(keys, "skip");

@@ -4,10 +4,11 @@ use super::Secret;
 use super::form::{Choice, LevelNumber};
 use super::keys::Keys;
 use super::text::{AUTHORITY, CLUSTER, VARIABLE, WEBHOOK_PATH};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::hash::BuildHasher;
 use evaluator::Level;
 use foldhash::quality::FixedState;
-use std::hash::BuildHasher;
-use std::sync::Arc;
 
 /// A webhook that is told of peers.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,8 +5,11 @@ use super::json::Json;
 use super::keys::{Keys, Section};
 use super::rules::{PROFILE, complete};
 use super::{Config, Fallback, Mistake, Mode};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::Profile;
-use std::time::Duration;
 
 /// Metadata as the proxy hands it over. Bytes may be anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ impl Own {
             config.first_look.then = first_look.then.unwrap_or(base.first_look.then);
         }
         if let Some(profile) = self.profile {
-            let mut rules = std::mem::take(&mut config.policy.rules);
+            let mut rules = core::mem::take(&mut config.policy.rules);
             rules.truncate(rules.len().saturating_sub(complete(Vec::new(), base.profile).rules.len()));
             config.policy = complete(rules, profile);
             config.profile = profile;

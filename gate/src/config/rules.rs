@@ -6,8 +6,11 @@ use super::json::Json;
 use super::keys::{Keys, Many, Section, one_or_more, set_of};
 use super::mistake::{MistakeKind, Mistakes};
 use super::text::{COUNTRY, HOST, METHOD, PATH_PREFIX, RULE_NAME, TIME_ZONE, Text, WITHIN};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Action, Condition, Country, Direction, Finding, Findings, Policy, Profile, Rule, TimeWindow};
-use std::time::Duration;
 
 /// `ingress` or `egress`.
 pub(super) const DIRECTION: Choice<Direction> =
@@ -30,7 +33,7 @@ pub(super) struct WrittenPolicy {
 /// The operator's own rules, followed by those of the profile.
 pub(super) fn complete(own: Vec<Rule>, profile: Option<Profile>) -> Policy {
     let mut policy = profile.map(Profile::policy).unwrap_or_default();
-    let of_profile = std::mem::replace(&mut policy.rules, own);
+    let of_profile = core::mem::replace(&mut policy.rules, own);
     policy.rules.extend(of_profile);
     policy
 }

@@ -8,6 +8,8 @@ mod tests;
 use super::document::DOCUMENT;
 use super::form::Form;
 use super::json::Json;
+use alloc::string::String;
+use alloc::vec::Vec;
 use serde_json::{Map, Value, json};
 
 /// The keys of an object, as they are asked for.

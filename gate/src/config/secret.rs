@@ -1,6 +1,7 @@
 //! Text that must not be shown.
 
-use std::fmt;
+use alloc::boxed::Box;
+use core::fmt;
 
 /// A secret, such as the API key. It has no `Display`, and its `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq)]

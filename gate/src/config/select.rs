@@ -5,10 +5,12 @@ use super::form::{Choice, Flag, Whole};
 use super::keys::{Keys, Many, Section, any_number_of, one_or_more};
 use super::rules::{HOSTS, PORTS};
 use super::text::{NETWORK, ROUTE_NAME, TIME_ZONE, Text, WITHIN};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem::swap;
 use evaluator::{Criteria, Selection, TimeWindow};
 use ipnet::IpNet;
-use std::mem::swap;
-use std::sync::Arc;
 
 pub(super) fn select(keys: &mut Keys<'_>) -> Arc<Select> {
     // What says all or nothing leaves the conditions where they are, to be used again later.

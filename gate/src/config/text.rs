@@ -4,9 +4,13 @@ use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, nearest, quoted};
 use super::secret::Secret;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
 use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host};
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv6Addr};
 
 /// A string of a certain form.
 pub(super) struct Text<T> {
@@ -258,7 +262,7 @@ pub(super) const HOST: Text<Box<str>> = text("host", 255, "*.example.com", |text
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     });
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_v6 = bracketed.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    let is_v6 = bracketed.is_some_and(|inner| inner.parse::<core::net::Ipv6Addr>().is_ok());
     checked(text, is_name || is_v6, "write it without port, such as www.example.com, *.example.com or [2001:db8::1]")
 });
 

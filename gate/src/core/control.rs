@@ -10,11 +10,15 @@ use crate::overrides::{self, Override, Overrides};
 use crate::{
     Config, Counter, Decision, Effects, ListEntry, Moment, Place, Proxy, Remote, Role, RootId, Site, StreamId, alert,
 };
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
 use evaluator::{Action, Entry, Timestamp};
 use ipnet::IpNet;
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// How often a worker looks for changes that it was not told of.
 const LOOK_AGAIN: Duration = Duration::from_millis(900);

@@ -3,8 +3,8 @@
 use super::Gate;
 use crate::cache::{Fact, Freshness};
 use crate::{Priority, Proxy, Remote, Site};
+use alloc::rc::Rc;
 use evaluator::Connection;
-use std::rc::Rc;
 
 impl Gate {
     /// Sees to it that a peer whom a security event names is looked up, before all for whom no event asks, and out of the

@@ -6,6 +6,7 @@ use crate::waiter::Waiter;
 use crate::{
     Config, Decision, Effects, FeedError, Fetch, FetchId, Moment, Page, Proxy, Remote, RootId, Site, StreamId,
 };
+use alloc::vec::Vec;
 use evaluator::{Action, Timestamp};
 
 /// How many open connections one tick looks at after a feed has changed, so that traffic has its turn in between.

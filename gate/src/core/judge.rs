@@ -11,8 +11,8 @@ use crate::{
     Admitted, Config, Consulted, Counter, Decision, Found, Moment, Priority, Proxy, Reason, Remote, RootId, Site, Skip,
     StreamId, Subject, SubjectId, ledger,
 };
+use alloc::rc::Rc;
 use evaluator::{Action, Connection, Source, Timestamp};
-use std::rc::Rc;
 
 impl Gate {
     /// Decides a stream from lists and remembered facts alone: the warm path.

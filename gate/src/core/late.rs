@@ -5,9 +5,10 @@ use crate::cache::Fact;
 use crate::connections::Open;
 use crate::waiter::OwnedConnection;
 use crate::{Counter, Decision, Effects, Moment, Proxy, Release, Remote, Site, StreamId, SubjectId};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Action, Connection, Source, Timestamp};
-use std::rc::Rc;
-use std::time::Duration;
 
 /// How often, and for how many peers with open connections, a worker looks what others have learned.
 const VISIT_AGAIN: Duration = Duration::from_secs(1);

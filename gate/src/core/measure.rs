@@ -6,7 +6,8 @@ use crate::feed::FeedState;
 use crate::metrics::{Metric, Sample};
 use crate::table::Table;
 use crate::{Budget, Config, Counter, Decision, Proxy, Site, Skip, SubjectId, ledger};
-use std::rc::Rc;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 impl Gate {
     /// Reports what was counted since the last time, and how things stand where that may have changed. What the workers

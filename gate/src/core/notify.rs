@@ -7,9 +7,9 @@ use crate::cache::Fact;
 use crate::notify::{Notice, Surroundings};
 use crate::{Config, Delivery, DeliveryId, Effects, Moment, Proxy, Receipt, RootId, Site, Subject};
 use crate::{api, crew};
+use core::hash::Hasher;
+use core::time::Duration;
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
-use std::time::Duration;
 
 impl Gate {
     /// Takes in the webhook of a configuration that was loaded, if it has one.

@@ -4,9 +4,10 @@ use super::Gate;
 use crate::cache::{Fact, Freshness, Remembered};
 use crate::record;
 use crate::{Config, Effects, Proxy, SubjectId};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
 use evaluator::{Action, Class, Source, Timestamp};
-use std::net::IpAddr;
-use std::time::Duration;
 
 impl Gate {
     /// The number of the layout of [`Gate::keepsake`], which belongs into the key that a fact is kept under.

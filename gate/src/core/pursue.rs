@@ -6,11 +6,13 @@ use crate::alert::{self, Alert, AlertAction, CLIENTS, DeniedBy, FOUND, Found, Pa
 use crate::journal::Entry;
 use crate::overrides::Override;
 use crate::{Decision, Effects, Mode, Moment, Proxy, Remote, RootId, Site, Sorted, SubjectId, ledger};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
 use evaluator::{Action, Connection, Direction, Source};
 use ipnet::IpNet;
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// For how long connections that are closed still count for an event that is over.
 const LINGERS: Duration = Duration::from_secs(60);
@@ -68,7 +70,7 @@ impl Gate {
         if self.station.pursuits.is_empty() {
             return;
         }
-        let mut pursuits = std::mem::take(&mut self.station.pursuits);
+        let mut pursuits = core::mem::take(&mut self.station.pursuits);
         for pursuit in pursuits.iter_mut().filter(|pursuit| pursuit.untold || pursuit.part.done.is_none()) {
             for at in 0..pursuit.targets.len() {
                 if pursuit.part.found.get(at).is_some_and(|found| found.state == State::Waiting) {
@@ -81,7 +83,7 @@ impl Gate {
                 pursuit.part.done = Some(proxy.now);
                 pursuit.untold = true;
             }
-            if std::mem::take(&mut pursuit.untold) {
+            if core::mem::take(&mut pursuit.untold) {
                 alert::write_part(proxy.store, pursuit.place, &pursuit.part);
             }
             if ends {
@@ -117,7 +119,7 @@ impl Gate {
     /// Gives what is still to be looked up for events under a configuration that is gone to the one in its place.
     pub(super) fn inherit_events(&mut self, root: RootId) -> Vec<(SubjectId, Rc<Site>)> {
         let mut heirs = Vec::new();
-        let mut pursuits = std::mem::take(&mut self.station.pursuits);
+        let mut pursuits = core::mem::take(&mut self.station.pursuits);
         for target in pursuits.iter_mut().flat_map(|pursuit| &mut pursuit.targets) {
             if target.site.root == root
                 && let Some(heir) = self.heir(root, &target.site)

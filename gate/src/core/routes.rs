@@ -2,7 +2,9 @@
 
 use super::Gate;
 use crate::{Counter, Metadata, Mistake, RootId, RouteMetadata, Site, Sorted};
-use std::rc::Rc;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 /// How many different values of metadata one worker remembers what they say.
 const LIMIT: usize = 256;

@@ -2,9 +2,9 @@
 
 use super::Gate;
 use crate::{Remote, Site, SubjectId};
+use core::hash::BuildHasher;
 use evaluator::Connection;
 use foldhash::quality::FixedState;
-use std::hash::BuildHasher;
 
 /// Keeps lots apart from places in the table, which depend on the same seed.
 const LOTS: u64 = 0x6c6f_7473;

@@ -3,8 +3,8 @@
 use super::Gate;
 use crate::cache::Fact;
 use crate::{Config, Effects, Proxy, Subject, SubjectId};
+use core::net::{IpAddr, Ipv4Addr};
 use evaluator::{Assessment, Finding, Findings, Level, Score, Source, Timestamp};
-use std::net::{IpAddr, Ipv4Addr};
 
 /// The address of the self-test, from a range that nobody has (RFC 5737 section 3).
 pub const SELF_TEST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 254));

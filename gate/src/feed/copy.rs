@@ -1,10 +1,12 @@
 //! A copy of a feed: sorted networks in one run of bytes. What the workers share is what each of them searches, so that
 //! taking a copy over is reading it, whatever its length.
 
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::ops::Range;
 use evaluator::{Network, Runs, Timestamp};
-use std::net::IpAddr;
-use std::ops::Range;
-use std::rc::Rc;
 
 /// The bytes: the feed's number and how many IPv4 entries there are, then those, then the IPv6 entries.
 #[derive(Debug, Default)]

@@ -6,7 +6,10 @@ use super::{FeedError, FeedOutcome};
 use crate::record;
 use crate::store::{self, Store};
 use crate::{Feed, Moment, WorkerId};
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 const KEY: &str = "portcullis/feeds/2";

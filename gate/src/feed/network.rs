@@ -1,7 +1,7 @@
 //! The networks that feeds name: as text, as numbers, and which of them a feed may not name.
 
+use core::net::IpAddr;
 use evaluator::{Network, special_purpose};
-use std::net::IpAddr;
 
 /// Why an entry of a feed is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +38,7 @@ const SHORTEST_V6: u8 = 16;
 /// Reads `192.0.2.0/24`, `2001:db8::/32` or an address alone. Bits beyond the prefix are cut off, and IPv4 mapped into
 /// IPv6 becomes IPv4.
 pub(crate) fn parse(text: &[u8]) -> Option<Network> {
-    let text = std::str::from_utf8(text).ok()?;
+    let text = core::str::from_utf8(text).ok()?;
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),

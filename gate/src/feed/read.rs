@@ -11,6 +11,8 @@ use super::copy::{Entries, FOR_EVER};
 use super::network::{self, Refusal};
 use super::{FeedError, MAX_ENTRIES};
 use crate::FeedFormat;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use evaluator::Timestamp;
 
 /// About how many bytes one step reads: some thousand lines, well under a millisecond.

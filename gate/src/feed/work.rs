@@ -7,9 +7,11 @@ use super::read::Reader;
 use super::{FeedError, FeedOutcome, Feeds, FetchId, Held, Page, Surroundings};
 use crate::writer::Writer;
 use crate::{Counter, Feed, Moment, RootId};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::time::Duration;
 
 /// How long traffic has the worker for itself between two steps.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -102,7 +104,7 @@ impl Feeds {
             return;
         }
         let next = now.after(PAUSE);
-        self.work = match std::mem::replace(&mut self.work, Work::None) {
+        self.work = match core::mem::replace(&mut self.work, Work::None) {
             Work::None => Work::None,
             Work::Asked { feed, .. } => return self.end(&feed, &End::Failed(FeedError::TimedOut), None, around),
             Work::Reading { feed, etag, mut reader, .. } => match reader.step() {
@@ -234,5 +236,5 @@ fn line(feed: &Feed, place: &Place, change: Option<Change>, now: Moment) -> Stri
 fn plain(etag: &[u8]) -> Option<Box<str>> {
     const LONGEST: usize = 128;
     let fits = !etag.is_empty() && etag.len() <= LONGEST && etag.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    std::str::from_utf8(etag).ok().filter(|_| fits).map(Box::from)
+    core::str::from_utf8(etag).ok().filter(|_| fits).map(Box::from)
 }

@@ -2,7 +2,7 @@
 
 use super::Halt;
 use crate::Moment;
-use std::time::Duration;
+use core::time::Duration;
 
 /// The state of lookups in the whole proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

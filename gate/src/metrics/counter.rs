@@ -1,6 +1,7 @@
 //! What happened: numbers that only grow.
 
 use crate::{DeliveryError, Fate, FeedOutcome, LookupError, Mode, Reason, Refusal, Skip, Sorted};
+use alloc::string::String;
 use evaluator::{Action, Source};
 
 /// One counter.
@@ -198,7 +199,7 @@ impl Counters {
     pub(crate) fn take(&mut self, record: &mut dyn FnMut(Counter, u64)) {
         let mut take = |counter, count: &mut u64| {
             if *count > 0 {
-                record(counter, std::mem::take(count));
+                record(counter, core::mem::take(count));
             }
         };
         for (counter, count) in Counter::decisions().zip(self.decisions.as_flattened_mut().as_flattened_mut()) {

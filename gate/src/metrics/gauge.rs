@@ -6,7 +6,8 @@
 use super::Sample;
 use crate::feed::PLACES;
 use crate::{Budget, Halt, Moment, Status};
-use std::time::Duration;
+use alloc::string::String;
+use core::time::Duration;
 
 /// One gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

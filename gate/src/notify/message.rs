@@ -4,8 +4,12 @@
 //! times, numbers.
 
 use crate::{NotifyFormat, Subject};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Assessment, Direction, Finding, Timestamp, report_link};
-use std::net::IpAddr;
 
 /// One thing to tell.
 #[derive(Clone, Debug)]

@@ -5,9 +5,13 @@ use super::{DeliveryError, DeliveryId, Fate, Receipt, Surroundings};
 use crate::backoff::backoff;
 use crate::metrics::Counters;
 use crate::{Counter, Moment, Notify, RootId};
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// How many notices wait at most.
 pub(super) const QUEUE: usize = 256;
@@ -126,7 +130,7 @@ impl Outbox {
             return None;
         }
         if self.batch.is_none() {
-            let notices: Vec<_> = std::iter::from_fn(|| self.queue.pop_front()).take(BATCH).collect();
+            let notices: Vec<_> = core::iter::from_fn(|| self.queue.pop_front()).take(BATCH).collect();
             let name = message::name(around.random);
             let body = message::write(to.format, &name, &notices, self.dropped, now.timestamp());
             let count = u32::try_from(notices.len()).unwrap_or(u32::MAX);

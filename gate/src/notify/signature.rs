@@ -1,5 +1,8 @@
 //! Signatures of messages, by the Standard Webhooks specification: <https://www.standardwebhooks.com>.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
 use base64ct::{Base64, Encoding};
 use evaluator::Timestamp;
 use hmac_sha256::HMAC;
@@ -19,8 +22,8 @@ impl WebhookSecret {
     }
 }
 
-impl std::fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("***")
     }
 }

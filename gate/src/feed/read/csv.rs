@@ -2,6 +2,7 @@
 //! start with `#` are comments.
 
 use super::{FOR_EVER, Found, Refusal};
+use alloc::boxed::Box;
 use csv_core::{ReadFieldResult, ReaderBuilder};
 
 /// The longest name and the longest address that are read; what is longer is neither.
@@ -21,8 +22,8 @@ pub(super) struct Csv {
     is_cut: bool,
 }
 
-impl std::fmt::Debug for Csv {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Csv {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Csv").field("column", &self.column).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,8 @@
 //! STIX patterns (STIX 2.1 section 9), as far as they say that a peer's address is one of these: comparisons of
 //! `ipv4-addr:value` and `ipv6-addr:value`, joined by `OR`.
 
+use alloc::vec::Vec;
+
 /// The addresses and networks of which any one fulfils the pattern. `None` where more than an address is asked for, or the
 /// pattern cannot be read: then no address alone fulfils it.
 pub(super) fn addresses(pattern: &str) -> Option<Vec<&str>> {

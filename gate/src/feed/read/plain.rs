@@ -24,7 +24,7 @@ impl Plain {
             }
         };
         let mut lines = part.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
-        if std::mem::take(&mut self.in_long_line) {
+        if core::mem::take(&mut self.in_long_line) {
             lines.next();
         }
         for line in lines {
