@@ -1,11 +1,12 @@
 //! The worker's own memory of peers: assessments and, for a short while, lookups that failed. Never verdicts.
 
+mod bounded;
+
 use crate::{CacheLimits, Config, LookupError, RootId, SubjectId};
-use core::hash::BuildHasher;
+use bounded::Bounded;
 use core::time::Duration;
 use evaluator::{Action, Assessment, Class, Timestamp};
 use foldhash::quality::FixedState;
-use quick_cache::{Lifecycle, UnitWeighter, unsync};
 
 /// What is remembered about one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +84,7 @@ pub(crate) enum Freshness {
 
 /// A bounded map from peer to fact. Eviction resists scans: a peer seen once goes before one seen often.
 pub(crate) struct Cache {
-    facts: unsync::Cache<SubjectId, Remembered, UnitWeighter, FixedState, CountEvictions>,
-    hasher: FixedState,
+    facts: Bounded,
 }
 
 /// A fact in the cache.
@@ -122,23 +122,17 @@ impl Remembered {
 impl Cache {
     /// An empty cache for at most `entries` peers. The seed keeps outsiders from choosing addresses that collide.
     pub(crate) fn new(entries: u32, seed: u64) -> Cache {
-        let hasher = FixedState::with_seed(seed);
-        let facts = unsync::Cache::with(0, u64::from(entries), UnitWeighter, hasher.clone(), CountEvictions);
-        Cache { facts, hasher }
+        Cache { facts: Bounded::new(entries, FixedState::with_seed(seed)) }
     }
 
     /// Changes the limit. Returns how many peers are evicted because they no longer fit.
     pub(crate) fn resize(&mut self, entries: u32) -> u64 {
-        let before = self.len();
-        if self.facts.capacity() != u64::from(entries) {
-            self.facts.set_capacity(u64::from(entries));
-        }
-        u64::try_from(before.saturating_sub(self.len())).unwrap_or(u64::MAX)
+        self.facts.resize(entries)
     }
 
     /// What is remembered about this peer, whatever it is worth.
     pub(crate) fn get(&self, peer: SubjectId) -> Option<&Remembered> {
-        self.facts.get(&peer)
+        self.facts.get(peer)
     }
 
     /// How far a fact about this peer can be relied on that counts this long.
@@ -172,44 +166,31 @@ impl Cache {
 
     /// Remembers a fact in the place of an older one. Returns how many other peers are evicted to make room.
     pub(crate) fn insert(&mut self, peer: SubjectId, fact: Fact) -> u64 {
-        let mut evicted = 0;
-        self.facts.insert_with_lifecycle(peer, Remembered::new(fact), &mut evicted);
-        evicted
+        self.facts.insert(peer, Remembered::new(fact))
     }
 
     /// Notes that the fact about this peer could not be learned anew.
     pub(crate) fn refresh_failed(&mut self, peer: SubjectId, now: Timestamp) {
-        if let Some(mut remembered) = self.facts.get_mut(&peer) {
+        if let Some(remembered) = self.facts.get_mut(peer) {
             remembered.refresh_failed = now;
         }
     }
 
     /// Notes that the peer is public and on none of these lists.
     pub(crate) fn unlisted(&mut self, peer: SubjectId, edition: Edition) {
-        if let Some(mut remembered) = self.facts.get_mut(&peer) {
+        if let Some(remembered) = self.facts.get_mut(peer) {
             remembered.unlisted = edition;
         }
     }
 
     /// How many peers are remembered.
     pub(crate) fn len(&self) -> usize {
-        self.facts.len()
+        self.facts.len() as usize
     }
 
     /// A share of `whole`, the same for the same address.
     fn share_of(&self, whole: u64, peer: SubjectId) -> u64 {
-        let byte = self.hasher.hash_one(peer) & 0xff;
+        let byte = self.facts.hash(peer) & 0xff;
         whole.saturating_mul(byte).checked_div(256).unwrap_or(0)
-    }
-}
-
-/// Counts what a request to the cache evicts.
-struct CountEvictions;
-
-impl Lifecycle<SubjectId, Remembered> for CountEvictions {
-    type RequestState = u64;
-
-    fn on_evict(&self, evicted: &mut u64, _: SubjectId, _: Remembered) {
-        *evicted = evicted.saturating_add(1);
     }
 }
