@@ -191,8 +191,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// Reads a network, or an address, which is a network of one.
 pub(crate) fn parse_network(text: &str) -> Result<IpNet, &'static str> {
-    let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
-    network.map_err(|_| "not a network; right would be 10.0.0.0/8, 10.1.2.3 or 2001:db8::/32")
+    let network =
+        evaluator::parse_network(text).ok_or("not a network; right would be 10.0.0.0/8, 10.1.2.3 or 2001:db8::/32")?;
+    // An address may be written in the form that has IPv4 in IPv6.
+    Ok(if network.prefix_len() == network.max_prefix_len() { network.addr().to_canonical().into() } else { network })
 }
 
 pub(crate) fn profiles() -> impl TypedValueParser<Value = Profile> {

@@ -52,7 +52,7 @@ pub use host::{Host, HostEntry, HostError, HostList, HostScope, RepeatedHost, is
 pub use json::{JsonError, JsonReader, unescaped};
 pub use judgement::{Found, Judgement, Levels, REPORT_PAGES, found_in, report_link};
 pub use list::{Duplicate, Entry, List};
-pub use network::Network;
+pub use network::{Network, parse_network};
 pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Policy, Rule, Verdict};
 pub use profile::Profile;
 pub use report::{

@@ -98,6 +98,14 @@ impl Network {
     }
 }
 
+/// Reads a network such as `203.0.113.0/24`, or an address, which is the network of that address alone; bits beyond the prefix
+/// stay. `None` for all else. No number has leading zeros: to some, those make it octal.
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else { return text.parse().map(|ip: IpAddr| ip.into()).ok() };
+    let is_number = length.bytes().all(|digit| digit.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
+    IpNet::new(address.parse().ok()?, length.parse().ok().filter(|_| is_number)?).ok()
+}
+
 impl From<IpNet> for Network {
     fn from(net: IpNet) -> Network {
         Network::of(net.addr(), net.prefix_len())
@@ -116,6 +124,34 @@ fn address(is_v6: bool, bits: u128) -> IpAddr {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_network_is_an_address_with_or_without_a_length_in_plain_numbers() {
+        for (text, net) in [
+            ("203.0.113.9", "203.0.113.9/32"),
+            ("203.0.113.9/24", "203.0.113.9/24"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("2001:DB8::/32", "2001:db8::/32"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1/128"),
+        ] {
+            assert_eq!(parse_network(text), Some(net.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "",
+            "/",
+            "/8",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "010.0.0.0/8",
+            "10/8",
+            "a/8",
+        ] {
+            assert_eq!(parse_network(text), None, "{text}");
+        }
+    }
 
     proptest! {
         #[test]

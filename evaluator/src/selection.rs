@@ -1,5 +1,6 @@
 //! Selection: which connections are worth a lookup.
 
+use crate::Network;
 use crate::policy::{host_matches, one_of};
 use crate::{Connection, Needs, TimeWindow};
 use alloc::{boxed::Box, vec::Vec};
@@ -72,7 +73,9 @@ impl Criteria {
             && self.outside.as_ref().is_none_or(|window| !window.contains(connection.now))
             && one_of(&self.routes, connection.route, |name, route| name.as_bytes() == route)
             && one_of(&self.hosts, connection.host, |pattern, host| host_matches(pattern, host))
-            && one_of(&self.sources, connection.client, |network, client| network.contains(&client.to_canonical()))
+            && one_of(&self.sources, connection.client, |network, client| {
+                Network::from(*network).holds(Network::host(client))
+            })
             && self.sample.is_none_or(|sample| lot < sample)
     }
 }

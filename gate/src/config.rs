@@ -32,6 +32,7 @@ pub use mistake::{Mistake, MistakeKind, quoted};
 pub use notify::{Notify, NotifyFormat, WebhookPath, webhook_path};
 pub use route::Metadata;
 pub use secret::Secret;
+pub(crate) use text::read_network;
 
 use crate::{Decision, ListEntry, Remote};
 use alloc::boxed::Box;

@@ -3,8 +3,7 @@
 use crate::writer::Writer;
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::fmt::Display;
 use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict};
 use ipnet::IpNet;

@@ -3,14 +3,16 @@
 //! Requests and connections of one client to one destination that follow each other closely are one entry. Writing takes
 //! no memory once the journal is full, and no host call.
 
+use crate::hash::hash;
 use crate::{Moment, Remote, RootId, Site};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::{BuildHasher, Hasher};
 use core::net::IpAddr;
 use core::time::Duration;
+use evaluator::Network;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
@@ -107,7 +109,7 @@ impl Journal {
             }
         }
         if let Some(host) = &seen.remote.host {
-            host.hash(&mut hasher);
+            hasher.write_u64(hash((0, 0), host).h1);
         }
         hasher.write_u32(u32::from(site) << 16 | u32::from(seen.port.unwrap_or(0)));
         hasher.finish()
@@ -241,7 +243,7 @@ impl Entry {
 
     /// Whether its client is in this network.
     pub(crate) fn is_from(&self, source: Option<IpNet>) -> bool {
-        source.is_none_or(|source| self.client.is_some_and(|client| source.contains(&client.to_canonical())))
+        source.is_none_or(|source| self.client.is_some_and(|ip| Network::from(source).holds(Network::host(ip))))
     }
 }
 

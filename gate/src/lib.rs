@@ -35,6 +35,7 @@ mod crew;
 mod decision;
 mod events;
 mod feed;
+mod hash;
 mod index;
 mod journal;
 mod ledger;

@@ -1,10 +1,10 @@
 //! Who is judged and asked about, and the short name under which it is remembered.
 
+use crate::hash::hash;
 use alloc::rc::Rc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// A peer, as Criminal IP is asked about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +42,7 @@ const MULTICAST: u8 = 0xff;
 impl SubjectId {
     /// The name of this domain in the proxy with this seed.
     pub(crate) fn of_domain(name: &str, seed: u64) -> SubjectId {
-        let mut hasher = SipHasher13::new_with_keys(seed, seed.rotate_left(32));
-        hasher.write(name.as_bytes());
-        let [_, hash @ ..] = hasher.finish128().as_bytes();
+        let [_, hash @ ..] = hash((seed, seed.rotate_left(32)), &name).as_bytes();
         let mut bytes = [MULTICAST; 16];
         let [_, rest @ ..] = &mut bytes;
         *rest = hash;

@@ -1,8 +1,7 @@
 //! Writes JSON piece by piece: much smaller than one serializer for each answer. Each piece is in the
 //! module but once.
 
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::fmt::Display;
 use core::net::IpAddr;
 use evaluator::{Findings, report_link};

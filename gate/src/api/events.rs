@@ -8,17 +8,15 @@ use crate::audit::What;
 use crate::config::read_new_alert;
 use crate::core::audit;
 use crate::crew::{self, Pulse};
+use crate::hash::hash;
 use crate::notify::Ended;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy, Sorted};
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::hash::Hasher;
 use core::time::Duration;
 use evaluator::{Runs, Timestamp};
 use ipnet::IpNet;
-use siphasher::sip::SipHasher13;
 
 /// How far ahead of the proxy's the clock of whoever hands an event in may be.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -116,9 +114,7 @@ impl Gate {
 
     /// The same on every worker of the proxy, and nobody else can tell.
     fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.seed(), 0);
-        hasher.write(bytes);
-        hasher.finish()
+        hash((self.seed(), 0), &bytes).h1
     }
 }
 

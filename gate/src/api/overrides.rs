@@ -4,13 +4,12 @@ use super::query::Query;
 use super::reply::{Problem, Reply};
 use super::{Call, Task};
 use crate::audit::What;
-use crate::config::read_new_override;
+use crate::config::{read_network, read_new_override};
 use crate::core::audit;
 use crate::overrides::{self, LIMIT, Override, Put};
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy};
 use alloc::string::ToString;
-use core::net::IpAddr;
 use evaluator::Action;
 use ipnet::IpNet;
 
@@ -99,17 +98,5 @@ pub(super) fn write(writer: &mut Writer, one: &Override) {
 }
 
 fn network(text: &str) -> Result<IpNet, Problem> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let right = "write a network such as 203.0.113.0/24 or 2001:db8::/32, or an address";
-    let net = net.map_err(|_| Problem::invalid("cidr", "malformed", right))?;
-    if net.trunc() != net {
-        let right = ["bits are set beyond the prefix; the network is ", &net.trunc().to_string()].concat();
-        return Err(Problem::invalid("cidr", "host_bits", &right));
-    }
-    match net {
-        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-            Err(Problem::invalid("cidr", "malformed", "peers are compared in their IPv4 form; write the IPv4 network"))
-        }
-        net => Ok(net),
-    }
+    read_network(text).map_err(|(kind, right)| Problem::invalid("cidr", kind.code(), &right))
 }

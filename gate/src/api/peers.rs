@@ -11,11 +11,10 @@ use crate::table::Spot;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Priority, Proxy, Remote, Role, Site, Subject, SubjectId};
 use alloc::rc::Rc;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Profile, Verdict, parse_host};
+use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Network, Profile, Verdict, parse_host};
 
 /// How many shared values one request looks through: about a millisecond, for which all traffic of the worker waits.
 const BUCKETS: u64 = 512;
@@ -210,7 +209,7 @@ fn write(
         writer.close('}');
     }
     writer.close(']');
-    let around = |one: &&Override| address.is_some_and(|address| one.net().contains(&address));
+    let around = |one: &&Override| address.is_some_and(|ip| Network::from(one.net()).holds(Network::host(ip)));
     match overrides.iter().filter(around).max_by_key(|one| one.net().prefix_len()) {
         Some(one) => {
             writer.object("override");

@@ -5,14 +5,13 @@ use super::json::Json;
 use super::keys::{Keys, Many, Section, set_of};
 use super::mistake::MistakeKind;
 use super::text::{AUTHORITY, CLUSTER, PATH, REMARK};
+use crate::hash::hash;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
 use core::time::Duration;
 use evaluator::Action;
-use foldhash::quality::FixedState;
 
 /// A list that somebody else keeps.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,7 +82,7 @@ fn feed(keys: &mut Keys<'_>) -> Arc<Feed> {
         (Some(Written::Plain) | None, _) => FeedFormat::Plain,
         (Some(Written::Stix), _) => FeedFormat::Stix,
     };
-    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, &path, &format));
+    let id = hash((0, 0), &(&cluster, &authority, &path, &format)).h1;
     Arc::new(Feed { cluster, authority, path, format, every, then, id })
 }
 

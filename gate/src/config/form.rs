@@ -2,8 +2,7 @@
 
 use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, instead, quoted};
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::time::Duration;
 use evaluator::{Level, parse_duration, parse_size};
 

@@ -1,7 +1,6 @@
 //! Mistakes in a configuration, and how they are put into words.
 
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 

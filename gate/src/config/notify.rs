@@ -4,11 +4,10 @@ use super::Secret;
 use super::form::{Choice, LevelNumber};
 use super::keys::Keys;
 use super::text::{AUTHORITY, CLUSTER, VARIABLE, WEBHOOK_PATH};
+use crate::hash::hash;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::hash::BuildHasher;
 use evaluator::Level;
-use foldhash::quality::FixedState;
 
 /// A webhook that is told of peers.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ pub(super) fn notify(keys: &mut Keys<'_>) -> Arc<Notify> {
         WebhookPath::Given(path) => (false, path.expose()),
         WebhookPath::Environment(variable) => (true, &**variable),
     };
-    let id = FixedState::with_seed(0).hash_one((&cluster, &authority, place, format));
+    let id = hash((0, 0), &(&cluster, &authority, place, format)).h1;
     Arc::new(Notify { cluster, authority, path, min_score, format, secret_env, id })
 }
 

@@ -237,9 +237,14 @@ fn text_of_another_form_is_named_with_what_would_be_right() {
          [malformed]",
     );
     check(
+        r#""scope": {"skip": ["010.0.0.0/8"]}"#,
+        "scope.skip[0]: \"010.0.0.0/8\" is no network or host name: write a network such as \
+         203.0.113.0/24 or 2001:db8::/32, or an address [malformed]",
+    );
+    check(
         r#""scope": {"skip": ["10.0.0.0/33"]}"#,
-        "scope.skip[0]: \"10.0.0.0/33\" is no network or host name: write an address and the length of its prefix, such as \
-         203.0.113.0/24 or 2001:db8::/32 [malformed]",
+        "scope.skip[0]: \"10.0.0.0/33\" is no network or host name: write a network such as \
+         203.0.113.0/24 or 2001:db8::/32, or an address [malformed]",
     );
 }
 

@@ -5,11 +5,10 @@ use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, nearest, quoted};
 use super::secret::Secret;
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
-use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host};
+use core::net::Ipv6Addr;
+use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host, parse_network};
 use ipnet::IpNet;
 
 /// A string of a certain form.
@@ -300,12 +299,8 @@ pub(super) const MOMENT: Text<Timestamp> = text("date and time", 40, "2027-01-01
 
 /// A network, or an address that stands for itself.
 pub(super) const NETWORK: Text<IpNet> = text("network", 64, "203.0.113.0/24", |text| {
-    let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-        (Ok(net), _) => net,
-        (_, Ok(ip)) => IpNet::from(ip),
-        _ => {
-            return malformed("write an address and the length of its prefix, such as 203.0.113.0/24 or 2001:db8::/32");
-        }
+    let Some(net) = parse_network(text) else {
+        return malformed("write a network such as 203.0.113.0/24 or 2001:db8::/32, or an address");
     };
     if net.trunc() != net {
         let right = format!("bits are set beyond the prefix; the network is {}", net.trunc());
@@ -318,6 +313,11 @@ pub(super) const NETWORK: Text<IpNet> = text("network", 64, "203.0.113.0/24", |t
         net => Ok(net),
     }
 });
+
+/// Reads a network that does not stand in a document, and says what would be right.
+pub(crate) fn read_network(text: &str) -> Result<IpNet, Fault> {
+    (NETWORK.read)(text)
+}
 
 /// The name of a host, or of all below a domain. An address is none.
 pub(super) const NAME: Text<Box<str>> = text("host name", 255, "*.example.com", |text| {

@@ -12,8 +12,7 @@ use crate::{
 };
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;

@@ -4,12 +4,11 @@ use super::Gate;
 use super::outside::worth;
 use crate::alert::{self, Alert};
 use crate::cache::Fact;
+use crate::hash::hash;
 use crate::notify::{Notice, Surroundings};
 use crate::{Config, Delivery, DeliveryId, Effects, Moment, Proxy, Receipt, RootId, Site, Subject};
 use crate::{api, crew};
-use core::hash::Hasher;
 use core::time::Duration;
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 impl Gate {
     /// Takes in the webhook of a configuration that was loaded, if it has one.
@@ -86,8 +85,6 @@ impl Gate {
 
     /// A number that tells outsiders nothing of this worker's own.
     fn random(&mut self) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.seed, self.worker.0);
-        hasher.write_u64(self.next_jitter());
-        hasher.finish128().h1
+        hash((self.seed, self.worker.0), &self.next_jitter()).h1
     }
 }

@@ -5,8 +5,7 @@
 
 use crate::{NotifyFormat, Subject};
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use evaluator::{Assessment, Direction, Finding, Timestamp, report_link};

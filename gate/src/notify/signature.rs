@@ -1,8 +1,7 @@
 //! Signatures of messages, by the Standard Webhooks specification: <https://www.standardwebhooks.com>.
 
 use alloc::boxed::Box;
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use base64ct::{Base64, Encoding};
 use evaluator::Timestamp;
 use hmac_sha256::HMAC;
