@@ -1,7 +1,8 @@
 //! What came of a callout, as far as that can be told from its answer's headers.
 
 use crate::host::{self, Headers};
-use std::time::Duration;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Sends a callout of the current root. `None` when the proxy does not: the cluster is unknown, has no host, or its circuit
 /// breaker is open. The time-out is never zero, which the proxy takes for "for ever".
@@ -37,7 +38,7 @@ pub(crate) fn status(headers: usize) -> Result<u16, Broken> {
         return Err(Broken::Reset);
     }
     let status = host::header(Headers::CalloutResponse, ":status").unwrap_or_default();
-    let status = std::str::from_utf8(&status).ok().and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
+    let status = core::str::from_utf8(&status).ok().and_then(|status| status.parse::<u16>().ok()).unwrap_or(0);
     let from_upstream = || host::header(Headers::CalloutResponse, "x-envoy-upstream-service-time").is_some();
     match status {
         504 if !from_upstream() => Err(Broken::TimedOut),
@@ -51,6 +52,6 @@ pub(crate) fn status(headers: usize) -> Result<u16, Broken> {
 pub(crate) fn retry_after() -> Option<Duration> {
     const DAY: u64 = 86_400;
     let value = host::header(Headers::CalloutResponse, "retry-after")?;
-    let seconds: u64 = std::str::from_utf8(&value).ok()?.trim().parse().ok()?;
+    let seconds: u64 = core::str::from_utf8(&value).ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(DAY)))
 }

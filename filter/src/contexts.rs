@@ -5,40 +5,17 @@ use crate::host::{self, Level};
 use crate::http::Http;
 use crate::network::Network;
 use crate::root::Root;
+use crate::vm::Own;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use gate::{Role, Site, StreamId};
-use std::cell::RefCell;
-use std::hash::{BuildHasherDefault, Hasher};
-
-#[allow(
-    clippy::disallowed_types,
-    reason = "the proxy numbers its contexts one by one: nobody chooses keys that collide"
-)]
-type Map<T> = std::collections::HashMap<u32, T, BuildHasherDefault<Spread>>;
-
-/// The hash of a number: each request asks for four, and one multiplication spreads such numbers well enough.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        // By Fibonacci: 2^64 divided by the golden ratio.
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// All contexts.
+#[derive(Default)]
 pub(crate) struct Contexts {
     /// A few: one a configuration, and those that wait for the last stream of an old one.
     roots: Vec<Root>,
-    streams: Map<Stream>,
+    streams: Streams,
 }
 
 /// A stream, by what its configuration makes of it.
@@ -59,21 +36,16 @@ impl Stream {
     }
 }
 
-thread_local! {
-    static CONTEXTS: RefCell<Contexts> =
-        const { RefCell::new(Contexts { roots: Vec::new(), streams: Map::with_hasher(BuildHasherDefault::new()) }) };
-}
+static CONTEXTS: Own<Contexts> = Own::new();
 
 /// Gives the contexts to `use_them`. `None` if they are in use further up the stack, which no callback of the proxy causes:
 /// what a callback asks for takes effect after it.
 pub(crate) fn with<R>(use_them: impl FnOnce(&mut Contexts) -> R) -> Option<R> {
-    CONTEXTS.with(|contexts| match contexts.try_borrow_mut() {
-        Ok(mut contexts) => Some(use_them(&mut contexts)),
-        Err(_) => {
-            host::log(Level::Error, "portcullis: a callback came within another; please report this");
-            None
-        }
-    })
+    let used = CONTEXTS.with(use_them);
+    if used.is_none() {
+        host::log(Level::Error, "portcullis: a callback came within another; please report this");
+    }
+    used
 }
 
 impl Contexts {
@@ -90,7 +62,7 @@ impl Contexts {
             Role::Network => Stream::Network(Network::new(id, site)),
             Role::Control => Stream::Control(Box::new(Control::new(id, site, loaded.tokens()))),
         };
-        self.streams.insert(id.0, stream);
+        self.streams.insert(id, stream);
     }
 
     pub(crate) fn root(&mut self, id: u32) -> Option<&mut Root> {
@@ -98,12 +70,12 @@ impl Contexts {
     }
 
     pub(crate) fn stream(&mut self, id: u32) -> Option<&mut Stream> {
-        self.streams.get_mut(&id)
+        self.streams.get_mut(id)
     }
 
     /// Ends a context, unless it is a root that still waits for answers. Returns whether it ended.
     pub(crate) fn done(&mut self, id: u32) -> bool {
-        match self.streams.remove(&id) {
+        match self.streams.remove(id) {
             Some(Stream::Http(http)) => http.on_done(),
             Some(Stream::Network(network)) => network.on_done(),
             Some(Stream::Control(control)) => control.on_done(),
@@ -116,5 +88,39 @@ impl Contexts {
     /// Forgets a root.
     pub(crate) fn remove(&mut self, root: u32) {
         self.roots.retain(|other| other.id() != root);
+    }
+}
+
+/// Streams by their numbers. The proxy counts its contexts, so that the last digits of their numbers spread them evenly; and the
+/// lists keep their room, so that a request that comes and goes takes no memory.
+struct Streams([Vec<(u32, Stream)>; 256]);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Streams([const { Vec::new() }; 256])
+    }
+}
+
+impl Streams {
+    /// Those whose numbers end as this one does.
+    fn like(&mut self, id: u32) -> Option<&mut Vec<(u32, Stream)>> {
+        self.0.get_mut(usize::try_from(id % 256).ok()?)
+    }
+
+    fn insert(&mut self, id: StreamId, stream: Stream) {
+        self.remove(id.0);
+        if let Some(streams) = self.like(id.0) {
+            streams.push((id.0, stream));
+        }
+    }
+
+    fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
+        self.like(id)?.iter_mut().find(|(other, _)| *other == id).map(|(_, stream)| stream)
+    }
+
+    fn remove(&mut self, id: u32) -> Option<Stream> {
+        let streams = self.like(id)?;
+        let place = streams.iter().position(|(other, _)| *other == id)?;
+        Some(streams.swap_remove(place).1)
     }
 }

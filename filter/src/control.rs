@@ -4,11 +4,14 @@ use crate::enforce::report;
 use crate::host::{self, Action, Buffer, Headers};
 use crate::root;
 use crate::worker::{self, Worker};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 use gate::{
     CONTROL_MAX_BODY, Call, Caller, Control as Access, Credential, Effects, Head, Moment, Reply, Site, StreamId,
 };
-use std::rc::Rc;
-use std::time::Duration;
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use crate::host::{self, Action, Headers, Level};
 use crate::worker::Worker;
+use alloc::string::String;
 use evaluator::Action as Verdict;
 use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
 

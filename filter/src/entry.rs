@@ -9,10 +9,11 @@ use crate::contexts::{self, Stream};
 use crate::enforce::report;
 use crate::host::{self, Action, Level};
 use crate::worker;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use gate::{Role, StreamId};
-use std::mem::MaybeUninit;
 
-/// The proxy's first call: constructors of C, and where a panic is told.
+/// The proxy's first call: constructors of C. Without a call of them the linker would put one around each callback.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
     unsafe extern "C" {
@@ -20,7 +21,6 @@ extern "C" fn _initialize() {
     }
     // SAFETY: this is the one call, before anything else.
     unsafe { __wasm_call_ctors() };
-    std::panic::set_hook(Box::new(|panic| host::log(Level::Critical, &panic.to_string())));
 }
 
 /// The ABI that the module speaks.
@@ -33,7 +33,7 @@ extern "C" fn proxy_abi_version_0_2_1() {}
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut MaybeUninit<u8> {
     let mut room: Vec<MaybeUninit<u8>> = Vec::new();
     if room.try_reserve_exact(size).is_err() {
-        return std::ptr::null_mut();
+        return core::ptr::null_mut();
     }
     // The vector's own bytes, `size` of them: the proxy fills them and gives them back.
     room.leak().as_mut_ptr()

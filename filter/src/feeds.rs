@@ -3,8 +3,9 @@
 use crate::callout::{self, Broken};
 use crate::host::{self, Buffer, Headers};
 use crate::worker::Worker;
+use alloc::vec::Vec;
+use core::time::Duration;
 use gate::{Effects, FEED_MAX_BODY, Feed, FeedError, FeedFormat, Fetch, FetchId, Page, Proxy, RootId, Sorted};
-use std::time::Duration;
 
 /// How long a feed may take to come.
 const TIMEOUT: Duration = Duration::from_secs(30);

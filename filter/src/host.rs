@@ -5,6 +5,7 @@
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
 
+use alloc::vec::Vec;
 use gate::{Conflict, Moment, Store, Version};
 
 /// A host call did not succeed: its status, as the ABI numbers them.
@@ -23,8 +24,8 @@ impl Status {
     }
 }
 
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "host status {}", self.0)
     }
 }
@@ -92,24 +93,6 @@ pub(crate) fn now() -> Option<Moment> {
     // SAFETY: the pointer is to a live u64.
     check(unsafe { abi::proxy_get_current_time_nanoseconds(&mut nanoseconds) }).ok()?;
     Some(Moment::from_millis(nanoseconds.checked_div(1_000_000)?))
-}
-
-/// Eight random bytes from the host.
-pub(crate) fn entropy() -> u64 {
-    let mut bytes = [0u8; 8];
-    // SAFETY: the pointer and length are of one live array.
-    let failed = unsafe { abi::random_get(bytes.as_mut_ptr(), bytes.len()) } != 0;
-    if failed {
-        // Not random, but not the same in every proxy either.
-        return now().map_or(0, |now| now.millis().wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    }
-    u64::from_ne_bytes(bytes)
-}
-
-/// The value of an environment variable that the proxy shares with the VM.
-pub(crate) fn environment(name: &str) -> Option<std::ffi::OsString> {
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-    std::env::var_os(name)
 }
 
 /// The value of a property. The path's parts are separated by NUL.
@@ -327,7 +310,7 @@ fn check(status: u32) -> Result<(), Status> {
 
 /// Receives bytes that the host put into memory from the module's own allocator.
 fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Status> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    let (mut data, mut size) = (core::ptr::null_mut(), 0);
     check(call(&mut data, &mut size))?;
     if data.is_null() {
         return Ok(Vec::new());
@@ -441,10 +424,5 @@ mod abi {
             out: *mut usize,
         ) -> u32;
         pub(super) fn proxy_done() -> u32;
-    }
-
-    #[link(wasm_import_module = "wasi_snapshot_preview1")]
-    unsafe extern "C" {
-        pub(super) fn random_get(data: *mut u8, size: usize) -> u16;
     }
 }

@@ -5,10 +5,12 @@ use crate::host::{self, Action, Headers};
 use crate::upstream::Unresolved;
 use crate::worker::{self, Worker};
 use crate::{remote, route};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Connection, Direction, Source, Timestamp};
 use gate::{Admitted, Config, Consulted, Destination, Place, Remote, Site, StreamId};
-use std::net::IpAddr;
-use std::rc::Rc;
 
 /// One request.
 pub(crate) struct Http {

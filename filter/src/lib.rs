@@ -2,7 +2,9 @@
 //!
 //! Here is no rule, no cache and no schedule. [`root`] carries configuration, time and lookups, [`http`] carries
 //! requests, [`network`] connections, [`control`] what operators ask and do, [`worker`] is what all share in one VM. The proxy
-//! comes in by [`entry`] and is called by [`host`]: only these two have unsafe code.
+//! comes in by [`entry`] and is called by [`host`]; [`vm`] is what the standard library would be, which the module goes without to
+//! be small. Only these three have unsafe code.
+#![no_std]
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +17,9 @@
     clippy::disallowed_types,
     clippy::disallowed_macros
 )]
+
+#[macro_use]
+extern crate alloc;
 
 mod callout;
 mod contexts;
@@ -30,4 +35,5 @@ mod remote;
 mod root;
 mod route;
 mod upstream;
+mod vm;
 mod worker;

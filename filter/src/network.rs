@@ -4,9 +4,9 @@ use crate::enforce::{log, report, write_tag};
 use crate::host::{self, Action};
 use crate::remote;
 use crate::worker::{self, Worker};
+use alloc::rc::Rc;
 use evaluator::Connection;
 use gate::{Admitted, Consulted, Decision, Place, Release, Remote, Site, StreamId};
-use std::rc::Rc;
 
 /// One connection.
 pub(crate) struct Network {

@@ -2,11 +2,12 @@
 
 use crate::callout::{self, Broken};
 use crate::worker::Worker;
+use alloc::string::ToString;
+use core::time::Duration;
 use gate::{
     Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, Secret, Sorted, WebhookPath,
     WebhookSecret, sign_webhook,
 };
-use std::time::Duration;
 
 /// How long a receiver may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);

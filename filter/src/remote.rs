@@ -2,10 +2,11 @@
 
 use crate::host::{self, Headers};
 use crate::worker::Worker;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 use evaluator::{Direction, Host, Peer, parse_host, parse_peer};
 use gate::{Destination, Gate, Place, Remote, Site};
-use std::net::IpAddr;
-use std::rc::Rc;
 
 /// The other end of a request, and what was read to find it.
 pub(crate) struct Found {

@@ -8,13 +8,17 @@ use crate::host::{self, Buffer, Level, SharedData};
 use crate::network;
 use crate::notify::{self, Deliveries};
 use crate::upstream::{self, Resolved};
+use crate::vm;
 use crate::worker::{self, Worker};
+use alloc::borrow::ToOwned;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Secret, Site,
     Sorted, Subject, WebhookPath, WebhookSecret, webhook_path,
 };
-use std::rc::Rc;
 
 /// The longest time between two ticks: how far behind the time of the warm path may be.
 const LONGEST_TICK: u64 = 1000;
@@ -106,7 +110,7 @@ impl Root {
 
     pub(crate) fn on_tick(&mut self) {
         let id = self.id;
-        let mut fetches = std::mem::take(&mut self.fetches);
+        let mut fetches = core::mem::take(&mut self.fetches);
         let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
         self.run(|worker, proxy, effects| {
             worker.releases.extend(worker.unfinished.drain(..));
@@ -381,11 +385,12 @@ fn path(variable: &str) -> Result<Secret, String> {
 /// Reads the secret in the variable that this key of the configuration names.
 pub(crate) fn secret_from_environment(path: &str, name: &str) -> Result<String, String> {
     let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
-    let value = host::environment(name).ok_or(format!("{path}: there is no variable {name} in the VM; {advice}"))?;
-    match value.into_string() {
-        Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(key),
-        _ => Err(format!("{path}: the variable {name} is empty or not plain ASCII, so it cannot be a secret")),
-    }
+    let value = vm::environment(name).ok_or(format!("{path}: there is no variable {name} in the VM; {advice}"))?;
+    let is_plain = |key: &String| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+    String::from_utf8(value)
+        .ok()
+        .filter(is_plain)
+        .ok_or(format!("{path}: the variable {name} is empty or not plain ASCII, so it cannot be a secret"))
 }
 
 /// Reads the answer to a lookup.

@@ -2,8 +2,10 @@
 
 use crate::host::{self, Level};
 use crate::worker::Worker;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
 use gate::{Metadata, Mistake, Site, quoted};
-use std::rc::Rc;
 
 /// How deep values of metadata may lie in one another: `first_look.hold`.
 const DEEPEST: u32 = 2;

@@ -6,10 +6,10 @@ use crate::host::{self, Action};
 use crate::http::RequestFacts;
 use crate::remote;
 use crate::worker::{self, Worker};
+use alloc::rc::Rc;
+use core::net::IpAddr;
 use evaluator::Action as Verdict;
 use gate::{Admitted, Config, Consulted, Decision, Release, Remote, RootId, Site, StreamId};
-use std::net::IpAddr;
-use std::rc::Rc;
 
 /// A request that may pass as far as the name that it asked for goes.
 pub(crate) struct Unresolved {

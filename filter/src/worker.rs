@@ -2,14 +2,15 @@
 
 use crate::host::{self, Level, MetricKind, SharedData};
 use crate::upstream::Resolved;
+use crate::vm::{self, Own};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::time::Duration;
 use evaluator::{Source, Verdict};
 use gate::{
     Decision, Gate, Histogram, Metric, Mode, Moment, Proxy, Release, RootId, Sample, Sorted, StreamId, SubjectId,
 };
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::time::Duration;
 
 /// The state of one worker's VM.
 pub(crate) struct Worker {
@@ -57,8 +58,7 @@ pub(crate) fn tell_to_look(queue: u32) {
 
 /// Whether there may be a request to the control listener whose body is still to come, or a journal that counts bytes.
 pub(crate) fn wants_bodies() -> bool {
-    let wants = |worker: &Worker| !worker.bodies.is_empty() || worker.gate.keeps_journal();
-    WORKER.with(|worker| worker.try_borrow().map_or(true, |worker| wants(&worker)))
+    WORKER.with(|worker| !worker.bodies.is_empty() || worker.gate.keeps_journal()).unwrap_or(true)
 }
 
 /// Tells the worker with this queue that the lookup of this peer ended.
@@ -100,36 +100,41 @@ struct Waker {
     rung: bool,
 }
 
-thread_local! {
-    static WORKER: RefCell<Worker> = RefCell::new(Worker {
-        gate: Gate::new(host::entropy(), &SharedData),
-        now: host::now().unwrap_or_default(),
-        tag: Tag::default(),
-        response_tags: Sorted::default(),
-        paused: Sorted::default(),
-        misplaced: Vec::new(),
-        resolved: VecDeque::new(),
-        undecided: Vec::new(),
-        answers: Sorted::default(),
-        bodies: Sorted::default(),
-        releases: VecDeque::new(),
-        unfinished: Vec::new(),
-        nonce: host::entropy(),
-        wakers: Vec::new(),
-        metrics: Sorted::default(),
-    });
+static WORKER: Own<Worker> = Own::new();
+
+impl Default for Worker {
+    fn default() -> Worker {
+        // Where there is no entropy, the time is not the same in every proxy either.
+        let now = host::now().unwrap_or_default();
+        let entropy = || vm::entropy().unwrap_or(now.millis().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Worker {
+            gate: Gate::new(entropy(), &SharedData),
+            now,
+            tag: Tag::default(),
+            response_tags: Sorted::default(),
+            paused: Sorted::default(),
+            misplaced: Vec::new(),
+            resolved: VecDeque::new(),
+            undecided: Vec::new(),
+            answers: Sorted::default(),
+            bodies: Sorted::default(),
+            releases: VecDeque::new(),
+            unfinished: Vec::new(),
+            nonce: entropy(),
+            wakers: Vec::new(),
+            metrics: Sorted::default(),
+        }
+    }
 }
 
 /// Gives the worker to `use_it`. `None` if it is in use further up the stack, which no callback of the proxy causes:
 /// resuming and replying take effect after the callback.
 pub(crate) fn with<R>(use_it: impl FnOnce(&mut Worker) -> R) -> Option<R> {
-    WORKER.with(|worker| match worker.try_borrow_mut() {
-        Ok(mut worker) => Some(use_it(&mut worker)),
-        Err(_) => {
-            host::log(Level::Error, "portcullis: the worker's state is in use; please report this");
-            None
-        }
-    })
+    let used = WORKER.with(use_it);
+    if used.is_none() {
+        host::log(Level::Error, "portcullis: the worker's state is in use; please report this");
+    }
+    used
 }
 
 impl Worker {

@@ -106,7 +106,7 @@ fn cost_of(peer: IpAddr, changes: Value, status: u32) -> Cost {
     let once = || {
         let mut sim = sim(changes.clone());
         sim.set_trace(Level::Off);
-        for _ in 0..3 {
+        for _ in 0..300 {
             ask(&mut sim, from(peer));
         }
         let before = sim.cost();
@@ -164,7 +164,7 @@ fn long_lists_and_a_long_feed_cost_a_warm_request_nothing() {
         sim.run_for(Duration::from_secs(30));
         let entries = sim.metrics().into_iter().find(|(name, _)| name.starts_with("criminalip_feed_entries"));
         assert_eq!(entries.is_some(), feed, "{entries:?}");
-        for _ in 0..3 {
+        for _ in 0..300 {
             ask(&mut sim, from(fake::peer::CLEAN));
         }
         let before = sim.cost();
@@ -218,7 +218,7 @@ fn a_body_costs_a_warm_request_no_host_call() {
             let request = Request::new("POST", "/").source(&format!("{}:50000", fake::peer::CLEAN));
             pieces.iter().fold(request, |request, piece| request.body(*piece))
         };
-        for _ in 0..3 {
+        for _ in 0..300 {
             ask(&mut sim, with_body(pieces));
         }
         let before = sim.cost();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::command::{cargo, output, program, run, succeeds};
 use crate::workspace;
 
-/// The target of the module: proxy-wasm with the few WASI functions that Rust's standard library wants.
+/// The target of the module: proxy-wasm with the few functions of WASI that proxies offer.
 pub(crate) const MODULE: &str = "wasm32-wasip1";
 /// A target without any host, on which the evaluator must build.
 pub(crate) const BARE: &str = "wasm32-unknown-unknown";

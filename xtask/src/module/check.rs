@@ -50,7 +50,7 @@ const HOST_FUNCTIONS: [&str; 39] = [
     "set_tick_period_milliseconds",
 ];
 
-/// The functions of WASI that the standard library needs and every proxy-wasm host offers. Files and sockets are not
+/// The functions of WASI that every proxy-wasm host offers. Files and sockets are not
 /// among them.
 const WASI_FUNCTIONS: [&str; 6] =
     ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
