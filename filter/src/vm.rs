@@ -37,8 +37,12 @@ impl<T: Default> Own<T> {
 
     #[inline(never)]
     fn borrow(&self) -> Option<RefMut<'_, T>> {
-        let own = self.0.try_borrow_mut().ok()?;
-        Some(RefMut::map(own, |own| own.get_or_insert_default()))
+        let mut own = self.0.try_borrow_mut().ok()?;
+        if own.is_none() {
+            // What was there is nothing; the code to drop a worker would be a hundredth of the module.
+            core::mem::forget(own.replace(T::default()));
+        }
+        RefMut::filter_map(own, Option::as_mut).ok()
     }
 
     /// Gives it to `use_it`. `None` if it is in use further up the stack.

@@ -92,7 +92,7 @@ const PASSED: Budget = Budget {
 };
 
 const REFUSED: Budget = Budget {
-    fuel: 8_600,
+    fuel: 7_700,
     calls: &[
         ("proxy_get_header_map_value", 2),
         ("proxy_get_property", 1),
