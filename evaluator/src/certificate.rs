@@ -2,6 +2,7 @@
 //! certificate, the server's own first.
 
 use crate::Timestamp;
+use crate::octets::{self, is_trimmed};
 
 /// The facts of a certificate text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,14 +20,17 @@ impl Certificate {
         let mut validity = false;
         for line in lines {
             let line = unindent(line);
+            if !matches!(line.as_bytes().first(), Some(b'I' | b'S' | b'V' | b'E')) {
+                continue;
+            }
             if let Some(name) = line.strip_prefix("Issuer Dn:") {
-                issuer.get_or_insert(name.trim());
+                issuer.get_or_insert(trim(name));
             } else if let Some(name) = line.strip_prefix("Subject Dn:") {
-                subject.get_or_insert(name.trim());
+                subject.get_or_insert(trim(name));
             } else if line.starts_with("Validity:") {
                 validity = true;
             } else if validity && let Some(time) = line.strip_prefix("End:") {
-                end.get_or_insert(Timestamp::parse(time.trim()));
+                end.get_or_insert(Timestamp::parse(trim(time)));
             }
             if issuer.is_some() && subject.is_some() && end.is_some() {
                 break;
@@ -37,14 +41,21 @@ impl Certificate {
     }
 }
 
+fn trim(text: &str) -> &str {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    if is_trimmed(text) { text } else { text.trim() }
+}
+
 /// The line without its indentation, whether the tabs are still written as JSON writes them or not.
 fn unindent(mut line: &str) -> &str {
     loop {
-        line = line.trim_start();
-        match line.strip_prefix("\\t") {
-            Some(rest) => line = rest,
-            None => return line,
-        }
+        let rest = match line.as_bytes() {
+            [b'\\', b't', ..] => line.get(2..),
+            [b'!'..=b'~', ..] => return line,
+            _ => Some(line.trim_start()).filter(|rest| rest.len() < line.len()),
+        };
+        let Some(rest) = rest else { return line };
+        line = rest;
     }
 }
 
@@ -54,7 +65,7 @@ pub(crate) fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
     core::iter::from_fn(move || {
         let text = rest.take()?;
         let mut from = 0_usize;
-        while let Some(found) = text.get(from..).and_then(|tail| tail.find('\\')) {
+        while let Some(found) = text.as_bytes().get(from..).and_then(|tail| octets::find(tail, b'\\')) {
             let escape = from.saturating_add(found);
             from = escape.saturating_add(2);
             if text.as_bytes().get(escape.saturating_add(1)) == Some(&b'n') {
@@ -71,18 +82,12 @@ pub(crate) fn escaped_lines(text: &str) -> impl Iterator<Item = &str> {
 ///
 /// Eight bytes are looked at together: certificates are the larger part of many reports.
 pub(crate) fn may_hide_letters(text: &str) -> bool {
-    const fn marks(word: u64, byte: u8) -> u64 {
-        const LOW: u64 = u64::from_le_bytes([0x01; 8]);
-        const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-        let zero_where_equal = word ^ u64::from_le_bytes([byte; 8]);
-        zero_where_equal.wrapping_sub(LOW) & !zero_where_equal & HIGH
-    }
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let mut before = 0;
     for word in words {
         let word = u64::from_le_bytes(*word);
-        let backslashes = marks(word, b'\\');
-        if (backslashes << 8 | before) & marks(word, b'u') != 0 {
+        let backslashes = octets::equal(word, b'\\');
+        if (backslashes << 8 | before) & octets::equal(word, b'u') != 0 {
             return true;
         }
         before = backslashes >> 56;
@@ -106,22 +111,33 @@ impl Words {
     /// within it, and few pairs of other text could.
     pub(crate) fn find(text: &str) -> Words {
         let bytes = text.as_bytes();
+        let (strides, rest) = bytes.as_chunks::<STRIDE>();
         let mut words = Words::default();
-        for (index, part) in bytes.chunks(STRIDE).enumerate() {
-            let [first, second, ..] = part else { break };
-            let mut places = places(&FIRSTS, *first) & places(&SECONDS, *second);
-            while places != 0 {
-                let place = places.trailing_zeros() as usize;
-                places &= places.wrapping_sub(1);
-                let pair = index.saturating_mul(STRIDE);
-                if let Some(end) = pair.saturating_add(LENGTH).checked_sub(place) {
-                    words.note(bytes, end);
-                }
-            }
+        let mut pair = 0_usize;
+        for [first, second, ..] in strides {
+            words.look_around(bytes, pair, *first, *second);
+            pair = pair.wrapping_add(STRIDE);
+        }
+        if let [first, second, ..] = rest {
+            words.look_around(bytes, pair, *first, *second);
         }
         words
     }
 
+    /// Notes the words that these two bytes, which are there, may lie within.
+    #[inline(always)]
+    fn look_around(&mut self, bytes: &[u8], pair: usize, first: u8, second: u8) {
+        let mut places = places(&FIRSTS, first) & places(&SECONDS, second);
+        while places != 0 {
+            let place = places.trailing_zeros() as usize;
+            places &= places.wrapping_sub(1);
+            if let Some(end) = pair.wrapping_add(LENGTH).checked_sub(place) {
+                self.note(bytes, end);
+            }
+        }
+    }
+
+    #[inline(never)]
     fn note(&mut self, bytes: &[u8], end: usize) {
         let Some((before, after)) = bytes.split_at_checked(end) else { return };
         if ends_with(before, b"expired") {
@@ -174,6 +190,7 @@ const fn pairs(member: usize) -> [u8; 256] {
     table
 }
 
+#[inline(always)]
 fn places(table: &[u8; 256], byte: u8) -> u8 {
     table.get(usize::from(byte)).copied().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 //! There is no generic code here: a library that decodes into types is copied for each of them, and would be the largest part
 //! of the module.
 
+use crate::octets;
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
@@ -51,7 +52,15 @@ impl<'t> JsonReader<'t> {
     }
 
     /// The first byte of what comes next, white space apart; zero at the end.
+    #[inline(always)]
     pub fn peek(&mut self) -> u8 {
+        match self.byte() {
+            Some(byte @ b'!'..) => byte,
+            _ => self.peek_beyond(),
+        }
+    }
+
+    fn peek_beyond(&mut self) -> u8 {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
             self.step();
         }
@@ -134,6 +143,7 @@ impl<'t> JsonReader<'t> {
     }
 
     /// The error that something else is wanted here.
+    #[cold]
     pub fn expected(&self, wanted: &'static str) -> JsonError {
         let before = self.text.as_bytes().get(..self.at).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
@@ -141,14 +151,17 @@ impl<'t> JsonReader<'t> {
         JsonError { wanted, line, column }
     }
 
+    #[inline(always)]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline(always)]
     fn step(&mut self) {
         self.at = self.at.saturating_add(1);
     }
 
+    #[inline(always)]
     fn token(&mut self, token: u8, name: &'static str) -> Result<(), JsonError> {
         if self.peek() != token {
             return Err(self.expected(name));
@@ -173,6 +186,7 @@ impl<'t> JsonReader<'t> {
     }
 
     /// Whether another member or item follows; if none does, the end is stepped over.
+    #[inline(always)]
     fn goes_on(&mut self, open: u8) -> Result<bool, JsonError> {
         match self.peek() {
             b',' => {
@@ -209,30 +223,23 @@ impl<'t> JsonReader<'t> {
     fn string(&mut self) -> Result<(), JsonError> {
         let bytes = self.text.as_bytes();
         self.step();
-        // Nearly all of a report is text: the place is a local variable until something has to be said about it.
-        let mut at = self.at;
-        while let Some(byte) = bytes.get(at) {
-            if is_ordinary(*byte) {
-                at = at.wrapping_add(1);
-                continue;
-            }
-            if let (b'\\', Some(b'n' | b'r' | b'"')) = (byte, bytes.get(at.wrapping_add(1))) {
-                at = at.wrapping_add(2);
-                continue;
-            }
-            self.at = at;
-            match byte {
-                b'"' => {
+        loop {
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let special = octets::find_or_below(rest, b'"', b'\\', b' ');
+            self.at = self.at.wrapping_add(special.unwrap_or(rest.len()));
+            let next = bytes.get(self.at.wrapping_add(1));
+            match self.byte() {
+                Some(b'"') => {
                     self.step();
                     return Ok(());
                 }
-                b'\\' => self.escape()?,
-                _ => return Err(self.expected("an escape in the place of a control character")),
+                // The escapes of line ends and quotes are nearly all there are.
+                Some(b'\\') if matches!(next, Some(b'n' | b'r' | b'"')) => self.at = self.at.wrapping_add(2),
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.expected("an escape in the place of a control character")),
+                None => return Err(self.expected("the end of a string")),
             }
-            at = self.at;
         }
-        self.at = at;
-        Err(self.expected("the end of a string"))
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
@@ -284,35 +291,24 @@ impl<'t> JsonReader<'t> {
     }
 }
 
-/// Whether the byte stands for itself in a string, which a table knows without a branch.
-fn is_ordinary(byte: u8) -> bool {
-    static ORDINARY: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut rest = table.as_mut_slice();
-        let mut byte = 0_u8;
-        while let [ordinary, after @ ..] = rest {
-            *ordinary = byte >= b' ' && byte != b'"' && byte != b'\\';
-            byte = byte.wrapping_add(1);
-            rest = after;
-        }
-        table
-    };
-    ORDINARY.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
+#[inline(always)]
 const fn close_of(open: u8) -> u8 {
     if open == b'{' { b'}' } else { b']' }
 }
 
 /// A raw string without its quotes, escapes and all.
+#[inline(always)]
 pub(crate) fn unquoted(raw: &str) -> &str {
-    raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw)
+    match raw.as_bytes() {
+        [b'"', inner @ .., b'"'] => raw.get(1..inner.len().wrapping_add(1)).unwrap_or_default(),
+        _ => raw,
+    }
 }
 
 /// The text of a raw string. Halves of surrogate pairs, which JSON can write and Rust cannot, are replaced by U+FFFD.
 pub fn unescaped(raw: &str) -> Cow<'_, str> {
     let inner = unquoted(raw);
-    if !inner.contains('\\') {
+    if octets::find(inner.as_bytes(), b'\\').is_none() {
         return Cow::Borrowed(inner);
     }
     let mut text = String::with_capacity(inner.len());

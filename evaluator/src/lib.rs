@@ -33,6 +33,7 @@ mod json;
 mod judgement;
 mod list;
 mod network;
+mod octets;
 mod policy;
 mod profile;
 mod report;

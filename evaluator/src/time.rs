@@ -30,14 +30,14 @@ impl Timestamp {
     pub fn parse(text: &str) -> Option<Timestamp> {
         let (date, rest) = text.as_bytes().split_first_chunk::<10>()?;
         let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
-        let year = pair(*y1, *y2)?.checked_mul(100)?.checked_add(pair(*y3, *y4)?)?;
-        let midnight = seconds_of_day(days_from_civil(year, pair(*m1, *m2)?, pair(*d1, *d2)?)?)?;
-        let seconds = match rest.split_first() {
-            None => midnight,
-            Some((b' ' | b'T' | b't', clock)) => midnight.checked_add(seconds_of_clock(clock)?)?,
+        let year = pair(*y1, *y2)?.wrapping_mul(100).wrapping_add(pair(*y3, *y4)?);
+        let days = days_from_civil(year, pair(*m1, *m2)?, pair(*d1, *d2)?)?;
+        let clock = match rest.split_first() {
+            None => 0,
+            Some((b' ' | b'T' | b't', clock)) => seconds_of_clock(clock)?,
             Some(_) => return None,
         };
-        Some(Timestamp::from_unix(seconds))
+        Some(Timestamp::from_unix(i64::from(days).wrapping_mul(86_400).wrapping_add(clock.into())))
     }
 
     /// As RFC 3339 writes it, in UTC: `2024-03-22T09:32:02Z`.
@@ -59,14 +59,14 @@ impl Timestamp {
 const SECONDS_OF_DAY: u32 = 86_400;
 
 /// The seconds that `HH:MM:SS[.fraction][zone]` adds to the midnight of UTC.
-fn seconds_of_clock(text: &[u8]) -> Option<i64> {
+fn seconds_of_clock(text: &[u8]) -> Option<i32> {
     let (clock, rest) = text.split_first_chunk::<8>()?;
     let [h1, h2, b':', m1, m2, b':', s1, s2] = clock else { return None };
     let (hours, minutes, seconds) = (pair(*h1, *h2)?, pair(*m1, *m2)?, pair(*s1, *s2)?);
     if hours > 23 || minutes > 59 || seconds > 60 {
         return None;
     }
-    let local = seconds_of(hours, minutes)?.checked_add(seconds.min(59))?;
+    let local = seconds_of(hours, minutes).wrapping_add(seconds.min(59));
     let zone = match rest.split_first() {
         Some((b'.', digits)) => {
             let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
@@ -89,27 +89,23 @@ fn seconds_of_clock(text: &[u8]) -> Option<i64> {
     if hours > 23 || minutes > 59 {
         return None;
     }
-    seconds_of(hours, minutes)?.checked_mul(sign)?.checked_add(local)
+    Some(seconds_of(hours, minutes).wrapping_mul(sign).wrapping_add(local))
 }
 
-fn seconds_of(hours: i64, minutes: i64) -> Option<i64> {
-    hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)
-}
-
-fn seconds_of_day(day: i64) -> Option<i64> {
-    day.checked_mul(86_400)
+fn seconds_of(hours: i32, minutes: i32) -> i32 {
+    hours.wrapping_mul(60).wrapping_add(minutes).wrapping_mul(60)
 }
 
 /// Two ASCII digits as a number.
-fn pair(tens: u8, ones: u8) -> Option<i64> {
-    let digit = |byte: u8| char::from(byte).to_digit(10).map(i64::from);
-    digit(tens)?.checked_mul(10)?.checked_add(digit(ones)?)
+fn pair(tens: u8, ones: u8) -> Option<i32> {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then(|| i32::from(tens).wrapping_mul(10).wrapping_add(ones.into()))
 }
 
-/// Days from the start of 1970 to this day of the Gregorian calendar; `None` where there is no such day.
-pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
+/// Days from the start of 1970 to this day of the Gregorian calendar, of a year up to 9999; `None` where there is no such day.
+pub(crate) fn days_from_civil(year: i32, month: i32, day: i32) -> Option<i32> {
     let leap = is_leap(year);
-    let (before, length): (i64, i64) = match month {
+    let (before, length): (i32, i32) = match month {
         1 => (0, 31),
         2 => (31, if leap { 29 } else { 28 }),
         3 => (59, 31),
@@ -128,20 +124,20 @@ pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
         return None;
     }
     // Leap days of all years before this one; the year 0 counts as a leap year.
-    let last = year.checked_sub(1)?;
-    let leap_days = last.div_euclid(4).checked_sub(last.div_euclid(100))?.checked_add(last.div_euclid(400))?;
-    let of_year = before.checked_add(day)?.checked_add(i64::from(leap && month > 2))?;
+    let last = year.wrapping_sub(1);
+    let leap_days = last.div_euclid(4).wrapping_sub(last.div_euclid(100)).wrapping_add(last.div_euclid(400));
+    let of_year = before.wrapping_add(day).wrapping_add(i32::from(leap && month > 2));
     // 719,163 days lie between the first day of the year 1 and the first of 1970, counted with that day itself.
-    year.checked_sub(1)?.checked_mul(365)?.checked_add(leap_days)?.checked_add(of_year)?.checked_sub(719_163)
+    Some(last.wrapping_mul(365).wrapping_add(leap_days).wrapping_add(of_year).wrapping_sub(719_163))
 }
 
 /// The year, month and day that lie so many days after the start of 1970.
 fn civil_from_days(days: u32) -> (u32, u32, u32) {
     let (mut year, mut left) = (1970_u32, days);
-    while let Some(rest) = left.checked_sub(if is_leap(year.into()) { 366 } else { 365 }) {
+    while let Some(rest) = left.checked_sub(if is_leap(year as i32) { 366 } else { 365 }) {
         (year, left) = (year.saturating_add(1), rest);
     }
-    let february = if is_leap(year.into()) { 29 } else { 28 };
+    let february = if is_leap(year as i32) { 29 } else { 28 };
     let mut month = 1_u32;
     for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
         let Some(rest) = left.checked_sub(length) else { break };
@@ -150,7 +146,7 @@ fn civil_from_days(days: u32) -> (u32, u32, u32) {
     (year, month, left.saturating_add(1))
 }
 
-fn is_leap(year: i64) -> bool {
+fn is_leap(year: i32) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
@@ -236,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn days_follow_one_another(year in 1970_i64..2106, month in 1_i64..=12, day in 1_i64..=31) {
+        fn days_follow_one_another(year in 1970..2106, month in 1..=12, day in 1..=31) {
             prop_assume!(days_from_civil(year, month, day).is_some());
             let today = days_from_civil(year, month, day).unwrap();
             let tomorrow = days_from_civil(year, month, day + 1)

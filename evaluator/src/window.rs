@@ -53,7 +53,7 @@ impl TimeWindow {
 
     /// Whether this moment lies in the window.
     pub fn contains(&self, now: Timestamp) -> bool {
-        let local = i64::from(now.unix()).saturating_add(self.zone.offset(now));
+        let local = i64::from(now.unix()).saturating_add(self.zone.offset(now).into());
         let minute = local.rem_euclid(86_400) / 60;
         // The first day of Unix time was a Thursday.
         let weekday = local.div_euclid(86_400).saturating_add(3).rem_euclid(7);

@@ -20,7 +20,7 @@ const DAY: i64 = 86_400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeZone {
     /// Seconds that the clock is ahead of UTC, but for daylight saving time.
-    standard: i64,
+    standard: i32,
     summer: Option<Summer>,
 }
 
@@ -28,7 +28,7 @@ pub struct TimeZone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Summer {
     /// Seconds that the clock is ahead of UTC.
-    offset: i64,
+    offset: i32,
     /// By the clock of standard time.
     start: Change,
     /// By the clock of daylight saving time.
@@ -38,18 +38,18 @@ struct Summer {
 /// A moment of each year: seconds from the midnight that begins a certain weekday of a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Change {
-    month: i64,
+    month: i32,
     /// 1 to 4, or 5 for the last of the month.
-    week: i64,
+    week: i32,
     /// From Sunday.
-    weekday: i64,
-    time: i64,
+    weekday: i32,
+    time: i32,
 }
 
 impl TimeZone {
     /// The clock that is always so many seconds ahead of UTC.
     pub const fn fixed(seconds: i32) -> TimeZone {
-        TimeZone { standard: seconds as i64, summer: None }
+        TimeZone { standard: seconds, summer: None }
     }
 
     /// The zone of this name in the IANA database, such as `Asia/Seoul`; `None` where there is none. Case counts.
@@ -72,12 +72,12 @@ impl TimeZone {
     }
 
     /// Seconds that the clock is ahead of UTC at this time.
-    pub fn offset(&self, now: Timestamp) -> i64 {
+    pub fn offset(&self, now: Timestamp) -> i32 {
         let Some(summer) = &self.summer else { return self.standard };
         let now = i64::from(now.unix());
-        let year = year_of(now.saturating_add(self.standard).div_euclid(DAY));
-        let start = summer.start.in_year(year).saturating_sub(self.standard);
-        let end = summer.end.in_year(year).saturating_sub(summer.offset);
+        let year = year_of(now.saturating_add(self.standard.into()).div_euclid(DAY) as i32);
+        let start = summer.start.in_year(year).saturating_sub(self.standard.into());
+        let end = summer.end.in_year(year).saturating_sub(summer.offset.into());
         // South of the equator it is on over the turn of the year.
         let on = if start < end { (start..end).contains(&now) } else { !(end..start).contains(&now) };
         if on { summer.offset } else { self.standard }
@@ -86,30 +86,30 @@ impl TimeZone {
 
 impl Change {
     /// When it is in this year, in seconds of local time since the start of 1970.
-    fn in_year(&self, year: i64) -> i64 {
+    fn in_year(&self, year: i32) -> i64 {
         let first = first_of(year, self.month);
         // The first day of Unix time was a Thursday.
-        let until = self.weekday.saturating_sub(first.saturating_add(4)).rem_euclid(7);
-        let mut day = first.saturating_add(until).saturating_add(self.week.saturating_sub(1).saturating_mul(7));
-        if day >= first_of(year, self.month.saturating_add(1)) {
-            day = day.saturating_sub(7);
+        let until = self.weekday.wrapping_sub(first.wrapping_add(4)).rem_euclid(7);
+        let mut day = first.wrapping_add(until).wrapping_add(self.week.wrapping_sub(1).wrapping_mul(7));
+        if day >= first_of(year, self.month.wrapping_add(1)) {
+            day = day.wrapping_sub(7);
         }
-        day.saturating_mul(DAY).saturating_add(self.time)
+        i64::from(day).wrapping_mul(DAY).wrapping_add(self.time.into())
     }
 }
 
 /// The day, counted from the start of 1970, on which this month begins. The thirteenth is the first of the next year.
-fn first_of(year: i64, month: i64) -> i64 {
-    let (year, month) = if month > 12 { (year.saturating_add(1), 1) } else { (year, month) };
+fn first_of(year: i32, month: i32) -> i32 {
+    let (year, month) = if month > 12 { (year.wrapping_add(1), 1) } else { (year, month) };
     days_from_civil(year, month, 1).unwrap_or(0)
 }
 
-/// The year of a day counted from the start of 1970.
-fn year_of(day: i64) -> i64 {
+/// The year of a day counted from the start of 1970, which a [`Timestamp`] can have.
+fn year_of(day: i32) -> i32 {
     // 400 years have 146,097 days; the estimate is out by a year at most.
-    let estimate = day.saturating_mul(400).div_euclid(146_097).saturating_add(1970);
+    let estimate = day.wrapping_mul(400).div_euclid(146_097).wrapping_add(1970);
     let (this, next) = (first_of(estimate, 1), first_of(estimate, 13));
-    estimate.saturating_sub(i64::from(day < this)).saturating_add(i64::from(day >= next))
+    estimate.wrapping_sub(i32::from(day < this)).wrapping_add(i32::from(day >= next))
 }
 
 /// Each rule, and the names of the zones that follow it.
@@ -148,22 +148,22 @@ fn read(rule: &str) -> Option<TimeZone> {
 /// `Mm.w.d` or `Mm.w.d/time`.
 fn change(text: &str) -> Option<Change> {
     let (day, time) = text.split_once('/').unwrap_or((text, "2"));
-    let mut parts = day.strip_prefix('M')?.split('.').map(|part| part.parse::<i64>().ok());
+    let mut parts = day.strip_prefix('M')?.split('.').map(|part| part.parse::<i32>().ok());
     let (month, week, weekday) = (parts.next()??, parts.next()??, parts.next()??);
     let possible = (1..=12).contains(&month) && (1..=5).contains(&week) && (0..=6).contains(&weekday);
     possible.then_some(Change { month, week, weekday, time: seconds(time)? })
 }
 
 /// Seconds in `[+-]h[:mm[:ss]]`; hours may be more than a day has.
-fn seconds(text: &str) -> Option<i64> {
+fn seconds(text: &str) -> Option<i32> {
     let (sign, clock) = match text.strip_prefix('-') {
         Some(clock) => (-1, clock),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let mut unit = 3_600_i64;
-    let mut sum = 0_i64;
+    let mut unit = 3_600_i32;
+    let mut sum = 0_i32;
     for part in clock.split(':') {
-        sum = sum.checked_add(part.parse::<i64>().ok()?.checked_mul(unit)?)?;
+        sum = sum.checked_add(part.parse::<i32>().ok()?.checked_mul(unit)?)?;
         unit = unit.checked_div(60)?;
     }
     sum.checked_mul(sign)

@@ -4,6 +4,7 @@
 //! body until somebody needs it, so that the order of keys does not matter and an odd value fails nothing but itself.
 
 use crate::json::{JsonError, JsonReader, unescaped, without_needless_escapes};
+use crate::octets::is_trimmed;
 use alloc::{borrow::Cow, vec::Vec};
 
 pub(super) use crate::json::unquoted;
@@ -203,5 +204,8 @@ pub(super) fn plain(raw: &str) -> Cow<'_, str> {
 
 /// The text without white space at its ends; the separators U+001C to U+001F count as white space too.
 fn trim(text: &str) -> &str {
+    if is_trimmed(text) {
+        return text;
+    }
     text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }

@@ -14,8 +14,8 @@ fn theirs(name: &str) -> Theirs {
     Theirs::get(name).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn their_offset(zone: &Theirs, at: i64) -> i64 {
-    zone.to_offset(jiff::Timestamp::from_second(at).unwrap()).seconds().into()
+fn their_offset(zone: &Theirs, at: i64) -> i32 {
+    zone.to_offset(jiff::Timestamp::from_second(at).unwrap()).seconds()
 }
 
 fn differ(ours: &TimeZone, theirs: &Theirs, at: i64) -> bool {
@@ -29,8 +29,8 @@ fn telling_moments(ours: &TimeZone, theirs: &Theirs) -> BTreeSet<i64> {
     let mut moments: BTreeSet<_> = changes.take_while(|change| *change < YEARS.end).chain([YEARS.start]).collect();
     if let Some(summer) = ours.summer {
         for year in 2024..2038 {
-            moments.insert(summer.start.in_year(year) - ours.standard);
-            moments.insert(summer.end.in_year(year) - summer.offset);
+            moments.insert(summer.start.in_year(year) - i64::from(ours.standard));
+            moments.insert(summer.end.in_year(year) - i64::from(summer.offset));
         }
     }
     moments.iter().flat_map(|moment| [moment - 1, *moment]).filter(|moment| YEARS.contains(moment)).collect()
