@@ -1,10 +1,10 @@
 //! Assessments as JSON, with what each finding rests on.
 
 use crate::json;
+use alloc::{string::String, vec::Vec};
+use core::{net::IpAddr, num::NonZeroU32};
 use evaluator::{AnswerError, Examination, Found, Levels, Reading};
 use serde::Serialize;
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -32,7 +32,7 @@ struct Failure {
 pub(crate) fn write(examined: &Result<Examination, AnswerError>) -> String {
     let examination = match examined {
         Ok(examination) => examination,
-        Err(error) => return json(&Failure { outcome: error.code(), error: error.to_string() }),
+        Err(error) => return json(&Failure { outcome: error.code(), error: format!("{error}") }),
     };
     let Reading { assessment, subject, anomalies } = examination.reading;
     json(&Written {

@@ -4,6 +4,8 @@ use crate::enforce::{Decided, Manner};
 use crate::memory::Memory;
 use crate::mistakes::{Remark, described};
 use crate::{json, moment};
+use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
+use core::{net::IpAddr, time::Duration};
 use evaluator::{Assessment, Connection, Direction, Timestamp, parse_peer, read_answer};
 use fit::{refused, without_effect};
 use gate::{
@@ -11,9 +13,6 @@ use gate::{
     RootId, Sample, Site, Skip, Sorted, StreamId, Subject,
 };
 use serde::{Serialize, Serializer};
-use std::net::IpAddr;
-use std::rc::Rc;
-use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The gate of one isolate.
@@ -54,7 +53,7 @@ struct Orders {
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<IpAddr>,
     /// Whether lookups have become due.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
     due: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     decided: Vec<Decided>,

@@ -1,7 +1,9 @@
 //! The evaluator and the gate for JavaScript runtimes: Cloudflare Workers, Deno, Node, Bun and browsers.
 //!
 //! Everything crosses the border as bytes, numbers and JSON. Classes, types and errors that JavaScript users meet are
-//! made of it in `edge/js` and `edge/worker`; what is decided is decided here.
+//! made of it in `edge/js` and `edge/worker`; what is decided is decided here. In a runtime the crate is `no_std`: the standard
+//! library would be a good part of its modules.
+#![cfg_attr(target_family = "wasm", no_std)]
 #![cfg_attr(
     not(test),
     deny(
@@ -18,6 +20,9 @@
     )
 )]
 
+#[macro_use]
+extern crate alloc;
+
 mod mistakes;
 
 #[cfg(feature = "policy")]
@@ -32,7 +37,9 @@ mod list;
 mod memory;
 #[cfg(feature = "policy")]
 mod policy;
-#[cfg(feature = "doorway")]
+#[cfg(target_family = "wasm")]
+mod runtime;
+
 #[cfg(feature = "doorway")]
 pub use doorway::Doorway;
 #[cfg(feature = "policy")]
@@ -41,6 +48,7 @@ pub use {
     policy::{Policy, address, assess},
 };
 
+use alloc::string::String;
 use gate::Moment;
 
 /// The moment of this many milliseconds after the start of 1970, as `Date.now()` gives it.

@@ -2,6 +2,7 @@
 
 use crate::mistakes::described;
 use crate::{json, moment};
+use alloc::string::{String, ToString};
 use evaluator::{Entry, parse_peer, special_purpose};
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;

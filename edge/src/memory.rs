@@ -1,8 +1,9 @@
 //! What an isolate keeps for its gate, in the place of what the workers of a proxy share.
 
+use alloc::{boxed::Box, vec::Vec};
+use core::cell::RefCell;
 use gate::Sorted;
 use gate::{Conflict, Store, Version};
-use std::cell::RefCell;
 
 /// Values in the memory of this isolate. Nobody else writes them, so nothing ever conflicts.
 #[derive(Default)]

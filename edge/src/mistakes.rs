@@ -1,6 +1,7 @@
 //! What is wrong with a configuration or a list.
 
 use crate::json;
+use alloc::{string::String, vec::Vec};
 use gate::Mistake;
 use serde::Serialize;
 

@@ -2,15 +2,17 @@
 
 use crate::mistakes::described;
 use crate::{assessment, json, moment};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::{iter, net::IpAddr, num::NonZeroU32};
 use evaluator::{
     Action, AnswerError, Assessment, Connection, Country, Direction, Evidence, Finding, Findings, Level, Profile,
     REPORT_PAGES, Score, examine, found_in, report_link,
 };
 use gate::Config;
 use serde::Serialize;
-use std::iter;
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The rules of a configuration.

@@ -2,6 +2,7 @@
 
 use crate::json;
 use crate::mistakes::Remark;
+use alloc::{string::String, vec::Vec};
 use evaluator::Direction;
 use gate::{Config, Role};
 
