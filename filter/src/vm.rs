@@ -18,7 +18,7 @@ static MEMORY: WasmDynamicTalc = new_wasm_dynamic_allocator();
 fn panic(_: &PanicInfo<'_>) -> ! {
     host::log(
         Level::Critical,
-        "portcullis: panicked, please report this; portcullis.symbols of the same build names the functions that follow",
+        "portcullis: panicked, please report this; portcullis.symbols of the build names the functions that follow",
     );
     core::arch::wasm32::unreachable()
 }

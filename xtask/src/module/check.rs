@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
+use wasmparser::{ExternalKind, KnownCustom, Name, Parser, Payload, TypeRef};
 
 /// The host functions of proxy-wasm 0.2.1 as Envoy registers them, without their common prefix `proxy_`. A module that
 /// names any other is refused by Envoy when it loads.
@@ -76,6 +76,8 @@ pub(crate) enum Flaw {
     OtherAbi(String),
     /// It holds a path of the machine that built it.
     Path(String),
+    /// It has no name of a function. Envoy logs no backtrace of such a module when it traps.
+    Nameless,
     /// It has more bytes than we allow ourselves.
     TooLarge { bytes: usize, most: usize },
 }
@@ -91,6 +93,7 @@ impl fmt::Display for Flaw {
             Self::MissingExport(name) => write!(out, "it does not export {name}"),
             Self::OtherAbi(name) => write!(out, "it exports {name} beside {ABI}"),
             Self::Path(path) => write!(out, "it holds the path {path} of the machine that built it"),
+            Self::Nameless => write!(out, "it has no name of any function, so Envoy would log no backtrace of it"),
             Self::TooLarge { bytes, most } => write!(out, "it has {bytes} bytes, and {most} are allowed"),
         }
     }
@@ -116,7 +119,7 @@ pub(crate) fn flaws(bytes: &[u8], private: &[&Path], most: usize) -> Vec<Flaw> {
 }
 
 fn read(bytes: &[u8], flaws: &mut Vec<Flaw>) -> wasmparser::Result<()> {
-    let mut exports = BTreeSet::new();
+    let (mut exports, mut is_named) = (BTreeSet::new(), false);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
             Payload::ImportSection(section) => {
@@ -138,8 +141,18 @@ fn read(bytes: &[u8], flaws: &mut Vec<Flaw>) -> wasmparser::Result<()> {
                     }
                 }
             }
+            Payload::CustomSection(section) => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    for part in names {
+                        is_named |= matches!(part?, Name::Function(_));
+                    }
+                }
+            }
             _ => {}
         }
+    }
+    if !is_named {
+        flaws.push(Flaw::Nameless);
     }
     for needed in NEEDED_EXPORTS.into_iter().filter(|needed| !exports.contains(needed)) {
         flaws.push(Flaw::MissingExport(needed));
@@ -165,7 +178,7 @@ mod tests {
     const MOST: usize = 1024;
 
     const NEEDED: &str = r#"
-        (memory (export "memory") 1) (func (export "_initialize"))
+        (memory (export "memory") 1) (func $named (export "_initialize"))
         (func (export "proxy_on_memory_allocate") (param i32) (result i32) local.get 0)
         (func (export "proxy_abi_version_0_2_1"))"#;
 
@@ -203,7 +216,12 @@ mod tests {
 
     #[test]
     fn every_missing_export_is_named() {
-        check("", &NEEDED_EXPORTS.map(Flaw::MissingExport));
+        check("(func $named)", &NEEDED_EXPORTS.map(Flaw::MissingExport));
+    }
+
+    #[test]
+    fn a_module_without_a_name_is_a_flaw() {
+        check(&NEEDED.replace("$named", ""), &[Flaw::Nameless]);
     }
 
     #[test]
