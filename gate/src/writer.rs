@@ -119,10 +119,22 @@ impl Writer {
         self.follows = true;
     }
 
+    /// An item that is JSON already.
+    pub(crate) fn written(&mut self, json: &str) {
+        self.separate();
+        self.text.push_str(json);
+        self.follows = true;
+    }
+
     /// A member with the codes of what was found.
-    #[inline(never)]
     pub(crate) fn findings(&mut self, findings: Findings) {
-        self.list("findings");
+        self.codes("findings", findings);
+    }
+
+    /// The same under another name.
+    #[inline(never)]
+    pub(crate) fn codes(&mut self, name: &str, findings: Findings) {
+        self.list(name);
         for finding in findings.iter() {
             self.item(finding.code());
         }
@@ -169,9 +181,7 @@ impl Writer {
     #[inline(never)]
     fn raw(&mut self, name: &str, value: &str) {
         self.name(name);
-        self.separate();
-        self.text.push_str(value);
-        self.follows = true;
+        self.written(value);
     }
 
     #[inline(never)]
