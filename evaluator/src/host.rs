@@ -4,7 +4,7 @@ mod patterns;
 
 pub use patterns::{HostEntry, HostList, HostScope, RepeatedHost};
 
-use crate::{Peer, parse_peer};
+use crate::{Peer, parse_number, parse_peer};
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -96,10 +96,13 @@ fn normalised(name: &[u8]) -> Result<Box<str>, HostError> {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
-    if !text.split('.').all(is_label) {
-        return Err(HostError::BadLabel);
+    let mut last = "";
+    for label in text.split('.') {
+        if !is_label(label) {
+            return Err(HostError::BadLabel);
+        }
+        last = label;
     }
-    let last = text.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last.strip_prefix("0x").or(last.strip_prefix("0X"));
     if last.bytes().all(|byte| byte.is_ascii_digit())
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -110,8 +113,8 @@ fn normalised(name: &[u8]) -> Result<Box<str>, HostError> {
 }
 
 fn parse_port(digits: &[u8]) -> Option<u16> {
-    let digits = core::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse().ok().filter(|port| *port != 0)
+    let port = parse_number(core::str::from_utf8(digits).ok()?)?;
+    u16::try_from(port).ok().filter(|port| *port != 0)
 }
 
 /// Whether a normalised name belongs to no public host: a single label, a special-use name

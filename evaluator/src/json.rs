@@ -351,12 +351,15 @@ fn escape(text: &str) -> (char, usize) {
         Some(b'u') => {
             let unit = |at: usize| {
                 let digits = text.get(at..at.checked_add(6)?)?.strip_prefix("\\u")?;
-                u16::from_str_radix(digits, 16).ok()
+                Some(digits.chars().fold(0, |unit, digit| unit << 4 | digit.to_digit(16).unwrap_or_default()))
             };
-            let (first, second) = (unit(0).unwrap_or_default(), unit(6).unwrap_or_default());
-            let mut letters = char::decode_utf16([first, second]);
-            let letter = letters.next().and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER);
-            return (letter, if letters.next().is_none() { 12 } else { 6 });
+            let (number, length) = match (unit(0).unwrap_or_default(), unit(6).unwrap_or_default()) {
+                (high @ 0xd800..0xdc00, low @ 0xdc00..0xe000) => {
+                    (((high & 0x3ff) << 10 | low & 0x3ff).wrapping_add(0x1_0000), 12)
+                }
+                (unit, _) => (unit, 6),
+            };
+            return (char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER), length);
         }
         Some(other) => char::from(*other),
         None => char::REPLACEMENT_CHARACTER,

@@ -46,7 +46,7 @@ mod unit;
 mod window;
 mod zone;
 
-pub use address::{AddressError, Peer, parse_peer};
+pub use address::{AddressError, Peer, parse_ip, parse_peer};
 pub use assessment::{Assessment, Class, Country, Level, Score};
 pub use finding::{Finding, Findings};
 pub use host::{Host, HostEntry, HostError, HostList, HostScope, RepeatedHost, is_internal, parse_host};
@@ -65,6 +65,6 @@ pub use scope::{Scope, SpecialPurpose, special_purpose};
 pub use selection::{Criteria, Selection};
 pub use tag::{Source, write_tag};
 pub use time::Timestamp;
-pub use unit::{UnitError, parse_duration, parse_size};
+pub use unit::{UnitError, parse_duration, parse_number, parse_size};
 pub use window::{TimeWindow, WindowError};
 pub use zone::TimeZone;

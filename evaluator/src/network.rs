@@ -1,5 +1,6 @@
 //! Networks as numbers: lists and feeds have many of them, in order.
 
+use crate::{parse_ip, parse_number};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -101,9 +102,10 @@ impl Network {
 /// Reads a network such as `203.0.113.0/24`, or an address, which is the network of that address alone; bits beyond the prefix
 /// stay. `None` for all else. No number has leading zeros: to some, those make it octal.
 pub fn parse_network(text: &str) -> Option<IpNet> {
-    let Some((address, length)) = text.split_once('/') else { return text.parse().map(|ip: IpAddr| ip.into()).ok() };
-    let is_number = length.bytes().all(|digit| digit.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
-    IpNet::new(address.parse().ok()?, length.parse().ok().filter(|_| is_number)?).ok()
+    let Some((address, length)) = text.split_once('/') else { return parse_ip(text).map(IpNet::from) };
+    let is_plain = length == "0" || !length.starts_with('0');
+    let length = parse_number(length).filter(|_| is_plain).and_then(|length| u8::try_from(length).ok());
+    IpNet::new(parse_ip(address)?, length?).ok()
 }
 
 impl From<IpNet> for Network {

@@ -41,7 +41,7 @@ pub use domain::{DomainReading, read_domain_answer};
 pub use marks::Detail;
 
 use crate::json::{JsonError, JsonReader};
-use crate::{Assessment, Country, Finding, Level, Score, Timestamp};
+use crate::{Assessment, Country, Finding, Level, Score, Timestamp, parse_ip};
 use alloc::{string::String, vec::Vec};
 use core::{net::IpAddr, num::NonZeroU32};
 use json::{Fields, Scalar, Summary, place_of, read_block};
@@ -122,7 +122,7 @@ fn read(http_status: u16, body: &[u8], mut gathered: Gathered) -> Result<(Readin
     gathered.read_flags(raw.issues);
     gathered.read_flags(raw.tags);
     let subject = Scalar::read(raw.ip);
-    let subject = subject.text().and_then(|text| text.parse().ok()).map(|ip: IpAddr| ip.to_canonical());
+    let subject = subject.text().and_then(parse_ip).map(|ip| ip.to_canonical());
     gathered.odd_if(subject.is_none());
     let assessment = Assessment {
         learned: gathered.now,

@@ -98,9 +98,15 @@ fn split(text: &str) -> Option<(&str, &str)> {
     text.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())
 }
 
+/// The number that the text is, in digits alone; `None` beyond 64 bits.
+pub fn parse_number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
 /// The number in these digits times `unit`, where 64 bits hold it.
 fn scale(digits: &str, unit: u64) -> Option<u64> {
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    parse_number(digits)?.checked_mul(unit)
 }
 
 #[cfg(test)]

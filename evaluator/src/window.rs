@@ -1,6 +1,6 @@
 //! Times of the week, such as working hours.
 
-use crate::{TimeZone, Timestamp};
+use crate::{TimeZone, Timestamp, parse_number};
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
@@ -173,13 +173,10 @@ fn parse_times(text: &str) -> Result<(u16, u16), WindowError> {
 
 /// The minutes in `HH:MM`; hours up to 99.
 fn parse_clock(text: &str) -> Option<u16> {
-    let number = |text: &str| {
-        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-        if digits { text.parse::<u16>().ok() } else { None }
-    };
+    let number = |text: &str| parse_number(text).filter(|_| text.len() == 2);
     let (hours, minutes) = text.split_once(':')?;
     let minutes = number(minutes).filter(|minutes| *minutes < 60)?;
-    number(hours)?.checked_mul(60)?.checked_add(minutes)
+    u16::try_from(number(hours)?.checked_mul(60)?.checked_add(minutes)?).ok()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! the IANA database carry it (RFC 9636 section 3.3), but without the names of the clocks: where that of daylight saving
 //! time would be is `=`. How clocks were set before that rule began is not kept.
 
-use crate::Timestamp;
 use crate::time::days_from_civil;
+use crate::{Timestamp, parse_number};
 use alloc::string::String;
 
 /// Rules and the names of the zones that follow them, one rule a line: the rule, then names. A name that ends in `/` stands
@@ -148,10 +148,14 @@ fn read(rule: &str) -> Option<TimeZone> {
 /// `Mm.w.d` or `Mm.w.d/time`.
 fn change(text: &str) -> Option<Change> {
     let (day, time) = text.split_once('/').unwrap_or((text, "2"));
-    let mut parts = day.strip_prefix('M')?.split('.').map(|part| part.parse::<i32>().ok());
+    let mut parts = day.strip_prefix('M')?.split('.').map(small);
     let (month, week, weekday) = (parts.next()??, parts.next()??, parts.next()??);
     let possible = (1..=12).contains(&month) && (1..=5).contains(&week) && (0..=6).contains(&weekday);
     possible.then_some(Change { month, week, weekday, time: seconds(time)? })
+}
+
+fn small(digits: &str) -> Option<i32> {
+    i32::try_from(parse_number(digits)?).ok()
 }
 
 /// Seconds in `[+-]h[:mm[:ss]]`; hours may be more than a day has.
@@ -163,7 +167,7 @@ fn seconds(text: &str) -> Option<i32> {
     let mut unit = 3_600_i32;
     let mut sum = 0_i32;
     for part in clock.split(':') {
-        sum = sum.checked_add(part.parse::<i32>().ok()?.checked_mul(unit)?)?;
+        sum = sum.checked_add(small(part)?.checked_mul(unit)?)?;
         unit = unit.checked_div(60)?;
     }
     sum.checked_mul(sign)

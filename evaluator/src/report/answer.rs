@@ -2,7 +2,6 @@
 
 use super::json::Scalar;
 use super::meaning::contains;
-use alloc::string::String;
 use core::fmt;
 
 macro_rules! errors {
@@ -55,7 +54,7 @@ impl core::error::Error for AnswerError {}
 /// The message is asked first, since the numbers that go with some messages are documented nowhere; then the `status`
 /// in the body; then, where that says nothing, the status of HTTP.
 pub(super) fn refused(http_status: u16, status: &Scalar<'_>, message: Option<&str>) -> AnswerError {
-    let message = message.unwrap_or_default();
+    let message = message.unwrap_or_default().as_bytes();
     if let Some(error) = by_message(message) {
         return error;
     }
@@ -70,17 +69,17 @@ pub(super) fn refused(http_status: u16, status: &Scalar<'_>, message: Option<&st
 pub(super) fn unreadable(http_status: u16, body: &[u8]) -> AnswerError {
     // Refusals are short, and whatever comes after the first lines of a page is decoration.
     let head = body.get(..4096).unwrap_or(body);
-    by_http(http_status, &String::from_utf8_lossy(head))
+    by_http(http_status, head)
 }
 
-fn by_http(http_status: u16, message: &str) -> AnswerError {
+fn by_http(http_status: u16, message: &[u8]) -> AnswerError {
     match http_status {
         200..=299 => AnswerError::Malformed,
         status => by_status(status, message),
     }
 }
 
-fn by_message(message: &str) -> Option<AnswerError> {
+fn by_message(message: &[u8]) -> Option<AnswerError> {
     let says = |words: &[&str]| words.iter().any(|word| contains(message, word));
     if says(&["rate limit", "too many requests"]) {
         Some(AnswerError::RateLimited)
@@ -99,7 +98,7 @@ fn by_message(message: &str) -> Option<AnswerError> {
     }
 }
 
-fn by_status(status: u16, message: &str) -> AnswerError {
+fn by_status(status: u16, message: &[u8]) -> AnswerError {
     match status {
         401 | 403 if ["credit", "upgrade", " plan", "membership"].iter().any(|word| contains(message, word)) => {
             AnswerError::NoCredit

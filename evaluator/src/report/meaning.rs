@@ -103,12 +103,12 @@ const OTHER: &[(&str, Finding)] = &[
 /// `botcc` do, and messages such as `ET CNC ... Reported CnC Server`.
 pub(super) fn is_command_and_control(classification: Option<&str>, message: Option<&str>) -> bool {
     classification.is_some_and(|class| class.eq_ignore_ascii_case("botcc"))
-        || message.is_some_and(|message| contains(message, "cnc server"))
+        || message.is_some_and(|message| contains(message.as_bytes(), "cnc server"))
 }
 
 /// Whether the text contains the word, which is in lower case, in any case of ASCII letters.
-pub(super) fn contains(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+pub(super) fn contains(text: &[u8], word: &str) -> bool {
+    text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// What comes after the word, which the text begins with in any case.

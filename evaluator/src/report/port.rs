@@ -62,7 +62,7 @@ impl Ports {
 
         let mut marks = Marks::new(gathered.explain);
         let app = Scalar::read(app);
-        if let Some(app) = app.text().filter(|app| meaning::contains(app, "openssh")) {
+        if let Some(app) = app.text().filter(|app| meaning::contains(app.as_bytes(), "openssh")) {
             let version = Scalar::read(version);
             let detail = || label.with(&format!("{app} {}", version.text().unwrap_or_default()));
             marks.add(Finding::Openssh, detail);

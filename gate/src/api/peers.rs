@@ -13,8 +13,9 @@ use crate::{Effects, Gate, Moment, Priority, Proxy, Remote, Role, Site, Subject,
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::IpAddr;
-use evaluator::{Action, Assessment, Connection, Finding, Host, Level, Network, Profile, Verdict, parse_host};
+use evaluator::{
+    Action, Assessment, Connection, Finding, Host, Level, Network, Profile, Verdict, parse_host, parse_ip,
+};
 
 /// How many shared values one request looks through: about a millisecond, for which all traffic of the worker waits.
 const BUCKETS: u64 = 512;
@@ -112,7 +113,7 @@ impl Gate {
     }
 
     fn subject(&self, text: &str) -> Result<(Subject, SubjectId), Problem> {
-        if let Ok(address) = text.parse::<IpAddr>() {
+        if let Some(address) = parse_ip(text) {
             let address = address.to_canonical();
             return Ok((address.into(), address.into()));
         }

@@ -199,9 +199,16 @@ pub(super) fn nearest<'n>(found: &str, names: impl Iterator<Item = &'n str> + Cl
     if found.len() > 40 {
         return None;
     }
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', ' '], "_");
+    let plain = |name: &str| -> String {
+        let letters =
+            name.chars().map(|letter| if matches!(letter, '-' | ' ') { '_' } else { letter.to_ascii_lowercase() });
+        letters.collect()
+    };
     let found = plain(found);
-    let whole_last_part = |name: &str| plain(name).rsplit(['.', '/']).next() == Some(found.as_str());
+    let whole_last_part = |name: &str| {
+        let before = plain(name).strip_suffix(&*found).and_then(|before| before.bytes().last());
+        matches!(before, Some(b'.' | b'/'))
+    };
     if let Some(name) = names.clone().find(|name| plain(name) == found || whole_last_part(name)) {
         return Some(name);
     }

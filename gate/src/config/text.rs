@@ -7,8 +7,10 @@ use super::secret::Secret;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::Ipv6Addr;
-use evaluator::{Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host, parse_network};
+use evaluator::{
+    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host, parse_ip, parse_network,
+    parse_number,
+};
 use ipnet::IpNet;
 
 /// A string of a certain form.
@@ -146,8 +148,9 @@ pub(super) const CLUSTER: Text<Box<str>> = text("cluster name", 255, "criminalip
 /// A host with an optional port.
 pub(super) const AUTHORITY: Text<Box<str>> =
     text("host name with an optional port", 255, "api.criminalip.io", |text| {
-        let host = match text.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        let colon = text.bytes().rposition(|byte| byte == b':').unwrap_or(text.len());
+        let host = match text.split_at_checked(colon) {
+            Some((host, port)) if port.get(1..).and_then(parse_number).is_some_and(|port| port <= 65_535) => host,
             _ => text,
         };
         checked(text, is_host(host), "write the host, and the port if it is not the usual one, without scheme or path")
@@ -257,12 +260,11 @@ pub(super) const METHOD: Text<Box<str>> = text("method", 32, "POST", |text| {
 /// A host, or all below a domain.
 pub(super) const HOST: Text<Box<str>> = text("host", 255, "*.example.com", |text| {
     let name = text.strip_prefix("*.").unwrap_or(text);
-    let is_name = name.split('.').all(|label| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    });
-    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_v6 = bracketed.is_some_and(|inner| inner.parse::<core::net::Ipv6Addr>().is_ok());
-    checked(text, is_name || is_v6, "write it without port, such as www.example.com, *.example.com or [2001:db8::1]")
+    checked(
+        text,
+        is_name(name) || is_v6_in_brackets(text),
+        "write it without port, such as www.example.com, *.example.com or [2001:db8::1]",
+    )
 });
 
 /// A country.
@@ -348,10 +350,12 @@ fn is_one_line(text: &str) -> bool {
 
 /// A name, or an address, which in IPv6 has brackets.
 fn is_host(text: &str) -> bool {
-    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
-        None => is_name(text),
-    }
+    is_v6_in_brackets(text) || is_name(text)
+}
+
+fn is_v6_in_brackets(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.and_then(parse_ip).is_some_and(|ip| ip.is_ipv6())
 }
 
 fn is_name(text: &str) -> bool {

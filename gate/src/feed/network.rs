@@ -1,7 +1,6 @@
 //! The networks that feeds name: as text, as numbers, and which of them a feed may not name.
 
-use core::net::IpAddr;
-use evaluator::{Network, special_purpose};
+use evaluator::{Network, parse_ip, special_purpose};
 
 /// Why an entry of a feed is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +42,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<Network> {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),
     };
-    let address: IpAddr = address.parse().ok()?;
+    let address = parse_ip(address)?;
     Some(Network::of(address, prefix(length, if address.is_ipv4() { 32 } else { 128 })?))
 }
 
