@@ -1,50 +1,52 @@
 //! Assessments as JSON, with what each finding rests on.
 
-use crate::json;
-use alloc::{string::String, vec::Vec};
-use core::{net::IpAddr, num::NonZeroU32};
-use evaluator::{AnswerError, Examination, Found, Levels, Reading};
-use serde::Serialize;
-
-#[derive(Serialize)]
-struct Written<'a> {
-    outcome: &'static str,
-    /// The address that the report names.
-    ip: Option<IpAddr>,
-    /// Seconds since the start of 1970.
-    learned: u32,
-    class: &'static str,
-    score: Levels,
-    findings: Vec<Found<'a>>,
-    published: Vec<Found<'a>>,
-    asn: Option<NonZeroU32>,
-    country: Option<String>,
-    anomalies: u32,
-}
-
-#[derive(Serialize)]
-struct Failure {
-    outcome: &'static str,
-    error: String,
-}
+use crate::object;
+use alloc::string::String;
+use core::fmt::Display;
+use evaluator::{AnswerError, Detail, Examination, Levels, Reading};
+use gate::Writer;
 
 /// The JSON of what was read.
 pub(crate) fn write(examined: &Result<Examination, AnswerError>) -> String {
-    let examination = match examined {
-        Ok(examination) => examination,
-        Err(error) => return json(&Failure { outcome: error.code(), error: format!("{error}") }),
-    };
-    let Reading { assessment, subject, anomalies } = examination.reading;
-    json(&Written {
-        outcome: "assessed",
-        ip: subject,
-        learned: assessment.learned.unix(),
-        class: assessment.class().name(),
-        score: assessment.score.into(),
-        findings: examination.current.iter().map(Found::from).collect(),
-        published: examination.published.iter().map(Found::from).collect(),
-        asn: assessment.asn,
-        country: assessment.country.map(|country| country.letters().iter().collect()),
-        anomalies,
+    object(|json| {
+        let examination = match examined {
+            Ok(examination) => examination,
+            Err(error) => {
+                json.text("outcome", error.code());
+                return json.shown("error", Some(error));
+            }
+        };
+        let Reading { assessment, subject, anomalies } = examination.reading;
+        let score = Levels::from(assessment.score);
+        json.text("outcome", "assessed");
+        json.shown("ip", subject.as_ref().map(|ip| ip as &dyn Display));
+        json.number("learned", assessment.learned.unix().into());
+        json.text("class", assessment.class().name());
+        json.object("score");
+        json.number_or_null("inbound", score.inbound.map(u64::from));
+        json.number_or_null("outbound", score.outbound.map(u64::from));
+        json.close('}');
+        write_details(json, "findings", &examination.current);
+        write_details(json, "published", &examination.published);
+        json.number_or_null("asn", assessment.asn.map(|asn| asn.get().into()));
+        let country: Option<String> = assessment.country.map(|country| country.letters().iter().collect());
+        json.text_or_null("country", country.as_deref());
+        json.number("anomalies", anomalies.into());
     })
+}
+
+fn write_details(json: &mut Writer, name: &str, details: &[Detail]) {
+    json.list(name);
+    for Detail { finding, detail } in details {
+        write_found(json, finding.code(), detail.as_deref());
+    }
+    json.close(']');
+}
+
+/// Writes a finding with what it rests on.
+pub(crate) fn write_found(json: &mut Writer, code: &str, detail: Option<&str>) {
+    json.open('{');
+    json.text("code", code);
+    json.text_or_null("detail", detail);
+    json.close('}');
 }

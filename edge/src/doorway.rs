@@ -2,8 +2,8 @@
 
 use crate::enforce::{Decided, Manner};
 use crate::memory::Memory;
-use crate::mistakes::{Remark, described};
-use crate::{json, moment};
+use crate::mistakes::{described, write_remarks};
+use crate::{moment, object};
 use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 use evaluator::{Assessment, Connection, Direction, Timestamp, parse_peer, read_answer};
@@ -12,7 +12,6 @@ use gate::{
     Admitted, Answer, Config, Consulted, Effects, Gate, Key, LookupError, LookupId, Metric, Moment, Proxy, Remote,
     RootId, Sample, Site, Skip, Sorted, StreamId, Subject,
 };
-use serde::{Serialize, Serializer};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The gate of one isolate.
@@ -44,65 +43,74 @@ const RECALLED: u32 = 1024;
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// What the outside has to do.
-#[derive(Default, Serialize)]
+#[derive(Default)]
 struct Orders {
     /// The number of a new stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<u32>,
     /// The peer of a new stream about which nothing is known here.
-    #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<IpAddr>,
     /// Whether lookups have become due.
-    #[serde(skip_serializing_if = "core::ops::Not::not")]
     due: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     decided: Vec<Decided>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     lookups: Vec<Call>,
     /// Milliseconds until there is something to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
     wake: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     keep: Option<Keepsake>,
 }
 
 /// A call to send now.
-#[derive(Serialize)]
 struct Call {
     id: u32,
     path: String,
 }
 
 /// What a memory outside of the isolate is to keep about a peer, and for how long.
-#[derive(Serialize)]
 struct Keepsake {
     peer: IpAddr,
     fact: String,
     seconds: u64,
 }
 
-/// Metrics by their names.
-struct Counts<'c>(&'c Sorted<Metric, i64>);
-
-impl Serialize for Counts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(metric, count)| (metric.name(), count)))
+impl Orders {
+    /// As JSON, without what there is none of.
+    fn into_json(self) -> String {
+        object(|json| {
+            if let Some(stream) = self.stream {
+                json.number("stream", stream.into());
+            }
+            if let Some(peer) = self.unknown {
+                json.shown("unknown", Some(&peer));
+            }
+            if self.due {
+                json.flag("due", true);
+            }
+            if !self.decided.is_empty() {
+                json.list("decided");
+                self.decided.iter().for_each(|decided| decided.write(json));
+                json.close(']');
+            }
+            if !self.lookups.is_empty() {
+                json.list("lookups");
+                for Call { id, path } in &self.lookups {
+                    json.open('{');
+                    json.number("id", (*id).into());
+                    json.text("path", path);
+                    json.close('}');
+                }
+                json.close(']');
+            }
+            if let Some(wake) = self.wake {
+                json.number("wake", wake);
+            }
+            if let Some(Keepsake { peer, fact, seconds }) = &self.keep {
+                json.object("keep");
+                json.shown("peer", Some(peer));
+                json.text("fact", fact);
+                json.number("seconds", *seconds);
+                json.close('}');
+            }
+        })
     }
-}
-
-#[derive(Serialize)]
-struct Settings<'a> {
-    cluster: &'a str,
-    authority: &'a str,
-    timeout: u128,
-    max_body: u32,
-    key_env: Option<&'a str>,
-    key: Option<&'a str>,
-    hold: u128,
-    request_header: &'a str,
-    response_header: Option<&'a str>,
-    layout: u32,
-    without_effect: Vec<Remark<'a>>,
 }
 
 /// A request as rules and refusals see it.
@@ -166,18 +174,19 @@ impl Doorway {
             Key::Given(key) => (None, Some(key.expose())),
             Key::Injected => (None, None),
         };
-        json(&Settings {
-            cluster: &config.api.cluster,
-            authority: &config.api.authority,
-            timeout: config.api.timeout.as_millis(),
-            max_body: config.api.max_body,
-            key_env,
-            key,
-            hold: config.first_look.hold.as_millis(),
-            request_header: &config.tag.request_header,
-            response_header: config.tag.response_header.as_deref(),
-            layout: Gate::KEEPSAKE_LAYOUT,
-            without_effect: without_effect(&self.document),
+        object(|json| {
+            json.text("cluster", &config.api.cluster);
+            json.text("authority", &config.api.authority);
+            json.number("timeout", millis(config.api.timeout));
+            json.number("max_body", config.api.max_body.into());
+            json.text_or_null("key_env", key_env);
+            json.text_or_null("key", key);
+            json.number("hold", millis(config.first_look.hold));
+            json.text("request_header", &config.tag.request_header);
+            json.text_or_null("response_header", config.tag.response_header.as_deref());
+            json.number("layout", Gate::KEEPSAKE_LAYOUT.into());
+            json.name("without_effect");
+            write_remarks(json, without_effect(&self.document).into_iter());
         })
     }
 
@@ -201,7 +210,7 @@ impl Doorway {
         let Ok(peer) = parse_peer(request.peer.as_bytes()) else {
             self.gate.skip(Skip::NoAddress);
             orders.decided.push(Decided::skipped(stream));
-            return json(&orders);
+            return orders.into_json();
         };
         let site = Rc::clone(&self.site);
         let (connection, time) = (request.connection(peer.ip, now.timestamp()), now.timestamp());
@@ -216,16 +225,16 @@ impl Doorway {
             }
             Consulted::Skip(_) => {
                 orders.decided.push(Decided::skipped(stream));
-                return json(&orders);
+                return orders.into_json();
             }
             Consulted::Unknown => {
                 orders.unknown = Some(peer.ip);
-                return json(&orders);
+                return orders.into_json();
             }
         };
         let manner = Manner::of(accept, content_type);
         orders.decided.push(Decided::new(stream, &site.config, &remote, &decision, manner));
-        json(&orders)
+        orders.into_json()
     }
 
     /// Takes in a request whose peer is unknown, after other memories have been asked: it is decided, or it waits.
@@ -244,7 +253,7 @@ impl Doorway {
         arrived: f64,
     ) -> String {
         let (request, arrived) = (Request { peer, port, path, method, host }, moment(arrived));
-        let Ok(peer) = parse_peer(request.peer.as_bytes()) else { return json(&Orders::default()) };
+        let Ok(peer) = parse_peer(request.peer.as_bytes()) else { return Orders::default().into_json() };
         let (site, id) = (Rc::clone(&self.site), StreamId(stream));
         let proxy = Proxy { now: arrived, store: &self.memory };
         let manner = Manner::of(accept, content_type);
@@ -259,7 +268,7 @@ impl Doorway {
                 orders.decided.push(Decided::new(stream, &site.config, &remote, &decision, manner));
             }
         }
-        json(&orders)
+        orders.into_json()
     }
 
     /// Forgets a request that ended by itself.
@@ -272,7 +281,7 @@ impl Doorway {
     pub fn sweep(&mut self, now: f64) -> String {
         let mut effects = Effects::default();
         self.gate.sweep(Proxy { now: moment(now), store: &self.memory }, &mut effects);
-        json(&Orders { decided: self.carried_out(effects), ..Orders::default() })
+        Orders { decided: self.carried_out(effects), ..Orders::default() }.into_json()
     }
 
     /// Lets go of the requests that have waited long enough, and says which lookups are to be sent now: so many at most.
@@ -296,8 +305,8 @@ impl Doorway {
             let path = format!("/v1/asset/ip/report?ip={peer}&full={}", self.site.config.api.full);
             lookups.push(Call { id: number, path });
         }
-        let wake = self.gate.next_event().map(|next| u64::try_from(now.until(next).as_millis()).unwrap_or(u64::MAX));
-        json(&Orders { decided: self.carried_out(effects), lookups, wake, ..Orders::default() })
+        let wake = self.gate.next_event().map(|next| millis(now.until(next)));
+        Orders { decided: self.carried_out(effects), lookups, wake, ..Orders::default() }.into_json()
     }
 
     /// Criminal IP has answered a lookup: with this status of HTTP, body and `retry-after`.
@@ -323,11 +332,11 @@ impl Doorway {
 
     /// A memory outside of the isolate has kept this about a peer.
     pub fn recall(&mut self, peer: &str, fact: &str, now: f64) -> String {
-        let Ok(peer) = parse_peer(peer.as_bytes()) else { return json(&Orders::default()) };
-        let Some(fact) = from_hex(fact) else { return json(&Orders::default()) };
+        let Ok(peer) = parse_peer(peer.as_bytes()) else { return Orders::default().into_json() };
+        let Some(fact) = from_hex(fact) else { return Orders::default().into_json() };
         let (mut effects, proxy) = (Effects::default(), Proxy { now: moment(now), store: &self.memory });
         self.gate.take_back(&self.site.config, peer.ip, &fact, proxy, &mut effects);
-        json(&Orders { decided: self.carried_out(effects), ..Orders::default() })
+        Orders { decided: self.carried_out(effects), ..Orders::default() }.into_json()
     }
 
     /// Whether a peer is to be looked up, or is being.
@@ -345,13 +354,13 @@ impl Doorway {
             };
             counts.insert(metric, count);
         });
-        json(&Counts(counts))
+        object(|json| counts.iter().for_each(|(metric, count)| json.integer(&metric.name(), *count)))
     }
 }
 
 impl Doorway {
     fn end(&mut self, id: u32, answer: &Answer, now: Moment) -> String {
-        let Some(asked) = self.asked.remove(&id) else { return json(&Orders::default()) };
+        let Some(asked) = self.asked.remove(&id) else { return Orders::default().into_json() };
         let mut effects = Effects::default();
         self.gate.answer(asked.id, answer, Proxy { now, store: &self.memory }, &mut effects);
         let keepsake = match answer.facts {
@@ -360,7 +369,7 @@ impl Doorway {
         };
         let keep =
             keepsake.map(|(fact, left)| Keepsake { peer: asked.peer, fact: hex(&fact), seconds: left.as_secs() });
-        json(&Orders { decided: self.carried_out(effects), keep, ..Orders::default() })
+        Orders { decided: self.carried_out(effects), keep, ..Orders::default() }.into_json()
     }
 
     fn carried_out(&mut self, effects: Effects) -> Vec<Decided> {
@@ -372,6 +381,10 @@ impl Doorway {
         }
         decided
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn read(status: u16, body: &[u8], peer: IpAddr, now: Moment) -> Result<Assessment, LookupError> {

@@ -2,31 +2,24 @@
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use evaluator::Action;
-use gate::{Config, Decision, Format, LogLevel, Mode, Remote};
-use serde::Serialize;
+use gate::{Config, Decision, Format, LogLevel, Mode, Remote, Writer};
 
 /// A decided stream.
-#[derive(Serialize)]
 pub(crate) struct Decided {
     stream: u32,
     /// The tag; the header is removed where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
     /// The answer to the client, where the request must not pass.
-    #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<Refusal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<Line>,
 }
 
-#[derive(Serialize)]
 struct Refusal {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
 
-#[derive(Serialize)]
 struct Line {
     level: &'static str,
     text: String,
@@ -54,6 +47,36 @@ impl Decided {
     /// A stream that is not judged.
     pub(crate) fn skipped(stream: u32) -> Decided {
         Decided { stream, tag: None, refusal: None, log: None }
+    }
+
+    /// Writes it as an item, without what there is none of.
+    pub(crate) fn write(&self, json: &mut Writer) {
+        json.open('{');
+        json.number("stream", self.stream.into());
+        if let Some(tag) = &self.tag {
+            json.text("tag", tag);
+        }
+        if let Some(Refusal { status, headers, body }) = &self.refusal {
+            json.object("refusal");
+            json.number("status", (*status).into());
+            json.list("headers");
+            for (name, value) in headers {
+                json.open('[');
+                json.item(name);
+                json.item(value);
+                json.close(']');
+            }
+            json.close(']');
+            json.text("body", body);
+            json.close('}');
+        }
+        if let Some(Line { level, text }) = &self.log {
+            json.object("log");
+            json.text("level", level);
+            json.text("text", text);
+            json.close('}');
+        }
+        json.close('}');
     }
 
     /// What this decision asks for.

@@ -49,7 +49,7 @@ pub use {
 };
 
 use alloc::string::String;
-use gate::Moment;
+use gate::{Moment, Writer};
 
 /// The moment of this many milliseconds after the start of 1970, as `Date.now()` gives it.
 fn moment(millis: f64) -> Moment {
@@ -57,7 +57,11 @@ fn moment(millis: f64) -> Moment {
     Moment::from_millis(millis as u64)
 }
 
-/// The JSON of this value. Texts and numbers always serialize.
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+/// The JSON of an object with the members that this writes.
+fn object(members: impl FnOnce(&mut Writer)) -> String {
+    let mut json = Writer::default();
+    json.open('{');
+    members(&mut json);
+    json.close('}');
+    json.into_line()
 }

@@ -1,24 +1,15 @@
 //! Lists of networks, and the question whether an address is public.
 
 use crate::mistakes::described;
-use crate::{json, moment};
+use crate::{moment, object};
 use alloc::string::{String, ToString};
+use core::fmt::Display;
 use evaluator::{Entry, parse_peer, special_purpose};
-use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A list of networks.
 #[wasm_bindgen]
 pub struct List(evaluator::List);
-
-#[derive(Serialize)]
-struct Listed<'a> {
-    cidr: String,
-    owner: Option<&'a str>,
-    reason: Option<&'a str>,
-    /// Seconds since the start of 1970.
-    until: Option<u32>,
-}
 
 #[wasm_bindgen]
 impl List {
@@ -38,9 +29,14 @@ impl List {
     #[wasm_bindgen(js_name = "match")]
     pub fn find(&self, address: &str, now: f64) -> Result<Option<String>, String> {
         let peer = parse_peer(address.as_bytes()).map_err(|error| error.to_string())?;
-        let listed = |entry: &Entry| {
-            let (owner, reason) = (entry.owner.as_deref(), entry.reason.as_deref());
-            json(&Listed { cidr: entry.net.to_string(), owner, reason, until: entry.until.map(|until| until.unix()) })
+        let listed = |Entry { net, owner, reason, until }: &Entry| {
+            object(|json| {
+                json.shown("cidr", Some(net as &dyn Display));
+                json.text_or_null("owner", owner.as_deref());
+                json.text_or_null("reason", reason.as_deref());
+                // Seconds since the start of 1970.
+                json.number_or_null("until", until.map(|until| until.unix().into()));
+            })
         };
         Ok(self.0.find(peer.ip, moment(now).timestamp()).map(listed))
     }

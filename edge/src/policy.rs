@@ -1,47 +1,21 @@
 //! Judging reports that somebody else has fetched.
 
+use crate::assessment::{self, write_found};
 use crate::mistakes::described;
-use crate::{assessment, json, moment};
-use alloc::{
-    string::{String, ToString},
-    vec::Vec,
-};
+use crate::{moment, object};
+use alloc::string::{String, ToString};
+use core::fmt::Display;
 use core::{iter, net::IpAddr, num::NonZeroU32};
 use evaluator::{
     Action, AnswerError, Assessment, Connection, Country, Direction, Evidence, Finding, Findings, Level, Profile,
-    REPORT_PAGES, Score, examine, found_in, report_link,
+    REPORT_PAGES, Score, examine, found_in, parse_ip, report_link,
 };
-use gate::Config;
-use serde::Serialize;
+use gate::{Config, Writer};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The rules of a configuration.
 #[wasm_bindgen]
 pub struct Policy(Config);
-
-/// The words in which a policy judges, and which numbers stand for them.
-#[derive(Serialize)]
-struct Terms<'a> {
-    direction: &'static str,
-    profile: Option<&'static str>,
-    /// The field of an assessment that has the findings which the rules look at.
-    evidence: &'static str,
-    /// What happens where no rule matches, then the names of the rules and what they do.
-    rules: Vec<(Option<&'a str>, &'static str)>,
-    /// The codes of all findings, in the order of their bits.
-    findings: Vec<&'static str>,
-    /// The codes of answers that are no report.
-    failures: Vec<&'static str>,
-    /// What the link to the page of an address begins with.
-    pages: &'static str,
-}
-
-/// An address as a judgement writes it.
-#[derive(Serialize)]
-struct Address {
-    ip: IpAddr,
-    link: String,
-}
 
 /// In what [`Policy::decide`] returns: the connection shows something, which [`Policy::found`] tells.
 const SHOWS: u32 = 1 << 29;
@@ -59,21 +33,40 @@ impl Policy {
         Config::parse_policy(document).map(Policy).map_err(|mistakes| described(&mistakes))
     }
 
-    /// What the numbers stand for that [`Policy::decide`] takes and returns, as JSON.
+    /// The words in which a policy judges, and which numbers stand for them in what [`Policy::decide`] takes and returns, as JSON.
     pub fn terms(&self) -> String {
         let Config { policy, profile, direction, .. } = &self.0;
-        let rules = policy.rules.iter().map(|rule| (Some(&*rule.name), rule.then.name()));
-        json(&Terms {
-            direction: direction.name(),
-            profile: profile.map(Profile::name),
-            evidence: match policy.evidence {
-                Evidence::Current => "findings",
-                Evidence::Published => "published",
-            },
-            rules: iter::once((None, Action::Allow.name())).chain(rules).collect(),
-            findings: Finding::ALL.iter().map(|finding| finding.code()).collect(),
-            failures: AnswerError::ALL.iter().map(|error| error.code()).collect(),
-            pages: REPORT_PAGES,
+        object(|json| {
+            json.text("direction", direction.name());
+            json.text_or_null("profile", profile.map(Profile::name));
+            // The field of an assessment that has the findings which the rules look at.
+            json.text(
+                "evidence",
+                match policy.evidence {
+                    Evidence::Current => "findings",
+                    Evidence::Published => "published",
+                },
+            );
+            // What happens where no rule matches, then the names of the rules and what they do.
+            json.list("rules");
+            let rules = policy.rules.iter().map(|rule| (Some(&*rule.name), rule.then));
+            for (name, action) in iter::once((None, Action::Allow)).chain(rules) {
+                json.open('[');
+                json.item_or_null(name);
+                json.item(action.name());
+                json.close(']');
+            }
+            json.close(']');
+            // The codes of all findings, in the order of their bits.
+            json.list("findings");
+            Finding::ALL.iter().for_each(|finding| json.item(finding.code()));
+            json.close(']');
+            // The codes of answers that are no report.
+            json.list("failures");
+            AnswerError::ALL.iter().for_each(|error| json.item(error.code()));
+            json.close(']');
+            // What the link to the page of an address begins with.
+            json.text("pages", REPORT_PAGES);
         })
     }
 
@@ -129,7 +122,13 @@ impl Policy {
     /// What the connection itself shows, as findings in JSON.
     pub fn found(&self, egress: bool, port: i32, product: Option<String>) -> String {
         let connection = shown(egress, port, product.as_deref(), moment(0.0).timestamp());
-        json(&found_in(&connection, &self.0.policy).collect::<Vec<_>>())
+        let mut json = Writer::default();
+        json.open('[');
+        for found in found_in(&connection, &self.0.policy) {
+            write_found(&mut json, found.code, found.detail.as_deref());
+        }
+        json.close(']');
+        json.into_line()
     }
 }
 
@@ -146,11 +145,14 @@ pub fn assess(http_status: u16, body: &[u8], now: f64) -> String {
 #[wasm_bindgen]
 pub fn address(ip: &str, path: &str) -> Result<String, String> {
     let ip = address_of(ip, path)?;
-    Ok(json(&Address { ip, link: report_link(ip) }))
+    Ok(object(|json| {
+        json.shown("ip", Some(&ip as &dyn Display));
+        json.text("link", &report_link(ip));
+    }))
 }
 
 fn address_of(text: &str, path: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{path}: \"{text}\" is no address"))
+    parse_ip(text).ok_or_else(|| format!("{path}: \"{text}\" is no address"))
 }
 
 /// Whether a judgement writes an address that was read from this text in another way, be it only in the link. IPv4 addresses

@@ -72,3 +72,4 @@ pub use reply::{Format, body};
 pub use sorted::Sorted;
 pub use store::{Conflict, Store, Version};
 pub use subject::{Subject, SubjectId};
+pub use writer::Writer;

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use evaluator::{Findings, report_link};
 
 /// JSON in the making.
-pub(crate) struct Writer {
+pub struct Writer {
     text: String,
     /// Whether something stands before the next value.
     follows: bool,
@@ -23,7 +23,7 @@ impl Default for Writer {
 impl Writer {
     /// Begins an object, `{`, or a list, `[`, as an item.
     #[inline(never)]
-    pub(crate) fn open(&mut self, bracket: char) {
+    pub fn open(&mut self, bracket: char) {
         self.separate();
         self.text.push(bracket);
         self.follows = false;
@@ -31,41 +31,47 @@ impl Writer {
 
     /// Ends it.
     #[inline(never)]
-    pub(crate) fn close(&mut self, bracket: char) {
+    pub fn close(&mut self, bracket: char) {
         self.text.push(bracket);
         self.follows = true;
     }
 
     /// Begins an object as a member.
     #[inline(never)]
-    pub(crate) fn object(&mut self, name: &str) {
+    pub fn object(&mut self, name: &str) {
         self.name(name);
         self.open('{');
     }
 
     /// Begins a list as a member.
     #[inline(never)]
-    pub(crate) fn list(&mut self, name: &str) {
+    pub fn list(&mut self, name: &str) {
         self.name(name);
         self.open('[');
     }
 
     /// A member with a string.
     #[inline(never)]
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         self.item(value);
     }
 
     /// A member with a whole number.
     #[inline(never)]
-    pub(crate) fn number(&mut self, name: &str, value: u64) {
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.raw(name, &value.to_string());
+    }
+
+    /// A member with a whole number, which may be below zero.
+    #[inline(never)]
+    pub fn integer(&mut self, name: &str, value: i64) {
         self.raw(name, &value.to_string());
     }
 
     /// A member with what is shown as a string, or null.
     #[inline(never)]
-    pub(crate) fn shown(&mut self, name: &str, value: Option<&dyn Display>) {
+    pub fn shown(&mut self, name: &str, value: Option<&dyn Display>) {
         match value {
             Some(value) => self.text(name, &value.to_string()),
             None => self.null(name),
@@ -74,7 +80,7 @@ impl Writer {
 
     /// A member with a whole number, or null.
     #[inline(never)]
-    pub(crate) fn number_or_null(&mut self, name: &str, value: Option<u64>) {
+    pub fn number_or_null(&mut self, name: &str, value: Option<u64>) {
         match value {
             Some(value) => self.number(name, value),
             None => self.null(name),
@@ -83,26 +89,35 @@ impl Writer {
 
     /// A member with a string, or null.
     #[inline(never)]
-    pub(crate) fn text_or_null(&mut self, name: &str, value: Option<&str>) {
+    pub fn text_or_null(&mut self, name: &str, value: Option<&str>) {
+        self.name(name);
+        self.item_or_null(value);
+    }
+
+    /// A string as an item, or null.
+    #[inline(never)]
+    pub fn item_or_null(&mut self, value: Option<&str>) {
         match value {
-            Some(value) => self.text(name, value),
-            None => self.null(name),
+            Some(value) => self.item(value),
+            None => self.raw_item("null"),
         }
     }
 
+    /// A member that is true or false.
     #[inline(never)]
-    pub(crate) fn flag(&mut self, name: &str, value: bool) {
+    pub fn flag(&mut self, name: &str, value: bool) {
         self.raw(name, if value { "true" } else { "false" });
     }
 
+    /// A member that is null.
     #[inline(never)]
-    pub(crate) fn null(&mut self, name: &str) {
+    pub fn null(&mut self, name: &str) {
         self.raw(name, "null");
     }
 
     /// A string as an item.
     #[inline(never)]
-    pub(crate) fn item(&mut self, value: &str) {
+    pub fn item(&mut self, value: &str) {
         self.separate();
         self.text.push('"');
         let mut rest = value;
@@ -119,22 +134,10 @@ impl Writer {
         self.follows = true;
     }
 
-    /// An item that is JSON already.
-    pub(crate) fn written(&mut self, json: &str) {
-        self.separate();
-        self.text.push_str(json);
-        self.follows = true;
-    }
-
     /// A member with the codes of what was found.
-    pub(crate) fn findings(&mut self, findings: Findings) {
-        self.codes("findings", findings);
-    }
-
-    /// The same under another name.
     #[inline(never)]
-    pub(crate) fn codes(&mut self, name: &str, findings: Findings) {
-        self.list(name);
+    pub fn findings(&mut self, findings: Findings) {
+        self.list("findings");
         for finding in findings.iter() {
             self.item(finding.code());
         }
@@ -143,18 +146,19 @@ impl Writer {
 
     /// A member with the link to the full report on this address, or null.
     #[inline(never)]
-    pub(crate) fn report(&mut self, address: Option<IpAddr>) {
+    pub fn report(&mut self, address: Option<IpAddr>) {
         self.text_or_null("report", address.map(report_link).as_deref());
     }
 
     /// One line, without its end.
     #[inline(never)]
-    pub(crate) fn into_line(self) -> String {
+    pub fn into_line(self) -> String {
         self.text
     }
 
+    /// A text of one line, with its end.
     #[inline(never)]
-    pub(crate) fn into_text(mut self) -> String {
+    pub fn into_text(mut self) -> String {
         self.text.push('\n');
         self.text
     }
@@ -181,11 +185,19 @@ impl Writer {
     #[inline(never)]
     fn raw(&mut self, name: &str, value: &str) {
         self.name(name);
-        self.written(value);
+        self.raw_item(value);
     }
 
     #[inline(never)]
-    fn name(&mut self, name: &str) {
+    fn raw_item(&mut self, value: &str) {
+        self.separate();
+        self.text.push_str(value);
+        self.follows = true;
+    }
+
+    /// The name of a member, whose value comes next as an item.
+    #[inline(never)]
+    pub fn name(&mut self, name: &str) {
         self.item(name);
         self.text.push(':');
         self.follows = false;

@@ -1,7 +1,6 @@
 //! What of the filter's document fits an edge runtime, and what does not.
 
-use crate::json;
-use crate::mistakes::Remark;
+use crate::mistakes::{Remark, listed};
 use alloc::{string::String, vec::Vec};
 use evaluator::Direction;
 use gate::{Config, Role};
@@ -36,5 +35,5 @@ pub(crate) fn refused(config: &Config) -> Option<String> {
     let role = (config.role != Role::Http)
         .then(|| wrong("role", "requests are judged here, and nothing else; the role must be \"http\""));
     let all: Vec<_> = direction.into_iter().chain(role).collect();
-    (!all.is_empty()).then(|| json(&all))
+    (!all.is_empty()).then(|| listed(all.into_iter()))
 }

@@ -73,7 +73,8 @@ fn whole(config: &Config, status: u16, report: &[u8], at: f64, given: &Value) ->
         ..Connection::new(config.direction, now)
     };
     let profile = config.profile.map(Profile::name);
-    json(&Judgement::new(ip, examined.as_ref().map_err(|error| *error), &config.policy, profile, &connection))
+    let judgement = Judgement::new(ip, examined.as_ref().map_err(|error| *error), &config.policy, profile, &connection);
+    serde_json::to_string(&judgement).unwrap()
 }
 
 #[test]
