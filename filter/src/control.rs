@@ -6,7 +6,6 @@ use crate::root;
 use crate::worker::{self, Worker};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use gate::{
@@ -169,17 +168,4 @@ fn send(reply: &Reply) {
         report("answer", replied);
         report("reset", host::reset_request());
     }
-}
-
-/// Reads a bearer token from the environment.
-pub(crate) fn token(key: &str, name: Option<&str>) -> Result<Option<Vec<u8>>, String> {
-    let Some(name) = name else { return Ok(None) };
-    let token = root::secret_from_environment(key, name)?;
-    if token.len() < gate::SHORTEST_TOKEN {
-        return Err(format!(
-            "{key}: the variable {name} is too short to be a token: {} characters at least",
-            gate::SHORTEST_TOKEN
-        ));
-    }
-    Ok(Some(token.into_bytes()))
 }

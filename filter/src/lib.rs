@@ -34,6 +34,7 @@ mod notify;
 mod remote;
 mod root;
 mod route;
+mod secrets;
 mod upstream;
 mod vm;
 mod worker;

@@ -7,17 +7,16 @@ use crate::feeds::{self, Fetches};
 use crate::host::{self, Buffer, Level, SharedData};
 use crate::network;
 use crate::notify::{self, Deliveries};
+use crate::secrets::Secrets;
 use crate::upstream::{self, Resolved};
-use crate::vm;
 use crate::worker::{self, Worker};
-use alloc::borrow::ToOwned;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use evaluator::{Assessment, read_answer, read_domain_answer};
 use gate::{
-    Answer, Config, Effects, Key, Lookup, LookupError, LookupId, Moment, Proxy, Release, Role, RootId, Secret, Site,
-    Sorted, Subject, WebhookPath, WebhookSecret, webhook_path,
+    Answer, Config, Effects, Lookup, LookupError, LookupId, Mistake, Moment, Proxy, Release, Role, RootId, Site,
+    Sorted, Subject,
 };
 
 /// The longest time between two ticks: how far behind the time of the warm path may be.
@@ -88,11 +87,13 @@ impl Root {
     /// Loads the configuration. Returns whether it is one.
     pub(crate) fn on_configure(&mut self) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
-        match load(&document) {
-            Ok(Opened { config, key, secret, path, tokens }) => {
-                self.deliveries.secret = secret;
-                self.deliveries.path = path;
-                self.start(config, key, tokens);
+        let words = |mistakes: Vec<Mistake>| mistakes.iter().map(ToString::to_string).collect();
+        let loaded = Config::parse(&document)
+            .map_err(words)
+            .and_then(|config| Secrets::of(&config).map(|secrets| (config, secrets)));
+        match loaded {
+            Ok((config, secrets)) => {
+                self.start(config, secrets);
                 true
             }
             Err(mistakes) => {
@@ -169,7 +170,9 @@ impl Root {
         self.retire()
     }
 
-    fn start(&mut self, config: Config, key: Option<String>, tokens: Tokens) {
+    fn start(&mut self, config: Config, secrets: Secrets) {
+        self.deliveries.secret = secrets.webhook;
+        self.deliveries.path = secrets.webhook_path;
         if let Some(name) = config.tag.filter_state.as_ref().filter(|_| config.role != Role::Control) {
             declare_text(name, config.role);
         }
@@ -180,7 +183,7 @@ impl Root {
             worker.gate.join_notify(&site);
             worker.add_root(self.id);
         });
-        self.loaded = Some(Loaded { site: Rc::clone(&site), key, tokens: Rc::new(tokens) });
+        self.loaded = Some(Loaded { site: Rc::clone(&site), key: secrets.key, tokens: Rc::new(secrets.tokens) });
         self.run(|worker, proxy, effects| worker.gate.join_feeds(&site, proxy, effects));
     }
 
@@ -320,77 +323,6 @@ pub(crate) fn carry_out(worker: &mut Worker, effects: &mut Effects) {
     effects.look.drain(..).for_each(worker::tell_to_look);
     effects.wake.drain(..).for_each(|root| worker.wake(root));
     worker.releases.extend(effects.released.drain(..));
-}
-
-/// A configuration, and the secrets that it names.
-struct Opened {
-    config: Config,
-    key: Option<String>,
-    /// What notifications are signed with.
-    secret: Option<WebhookSecret>,
-    /// Where they are sent to.
-    path: Option<Secret>,
-    /// What lets operators in.
-    tokens: Tokens,
-}
-
-/// Parses the configuration and finds the secrets that it names.
-fn load(document: &[u8]) -> Result<Opened, Vec<String>> {
-    let config =
-        Config::parse(document).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let key = match &config.api.key {
-        Key::Injected => None,
-        Key::Given(secret) => Some(secret.expose().to_owned()),
-        Key::Environment(name) => Some(secret_from_environment("api.key_env", name).map_err(|mistake| vec![mistake])?),
-    };
-    let notify = config.notify.as_deref();
-    let variable = notify.and_then(|notify| notify.secret_env.as_deref());
-    let secret = variable.map(webhook_secret).transpose().map_err(|mistake| vec![mistake])?;
-    let path = match notify.map(|notify| &notify.path) {
-        Some(WebhookPath::Environment(variable)) => Some(path(variable).map_err(|mistake| vec![mistake])?),
-        _ => None,
-    };
-    let tokens = match &config.control {
-        None => Tokens::default(),
-        Some(access) => {
-            let read = control::token("control.read_token_env", access.read.token_env.as_deref());
-            let write = control::token("control.write_token_env", access.write.token_env.as_deref());
-            match (read, write) {
-                (Ok(read), Ok(write)) => Tokens { read, write },
-                (read, write) => return Err(read.err().into_iter().chain(write.err()).collect()),
-            }
-        }
-    };
-    Ok(Opened { config, key, secret, path, tokens })
-}
-
-fn webhook_secret(variable: &str) -> Result<WebhookSecret, String> {
-    const PATH: &str = "notify.secret_env";
-    let text = secret_from_environment(PATH, variable)?;
-    WebhookSecret::parse(&text).ok_or(format!(
-        "{PATH}: the variable {variable} holds no secret; right would be whsec_ and 24 to 64 random bytes in Base64, as \
-         echo whsec_$(openssl rand -base64 32) makes one"
-    ))
-}
-
-fn path(variable: &str) -> Result<Secret, String> {
-    const PATH: &str = "notify.path_env";
-    let text = secret_from_environment(PATH, variable)?;
-    webhook_path(&text).ok_or(format!(
-        "{PATH}: the variable {variable} holds no path; right would be one that starts with / and is percent-encoded, such as \
-         /services/T.../B.../..."
-    ))
-}
-
-/// Reads the secret in the variable that this key of the configuration names.
-pub(crate) fn secret_from_environment(path: &str, name: &str) -> Result<String, String> {
-    let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
-    let value = vm::environment(name).ok_or(format!("{path}: there is no variable {name} in the VM; {advice}"))?;
-    let is_plain = |key: &String| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
-    String::from_utf8(value)
-        .ok()
-        .filter(is_plain)
-        .ok_or(format!("{path}: the variable {name} is empty or not plain ASCII, so it cannot be a secret"))
 }
 
 /// Reads the answer to a lookup.
