@@ -10,6 +10,10 @@ pub struct Moment(u64);
 /// So many seconds have no number in milliseconds.
 const SECONDS: u64 = u64::MAX / 1000;
 
+/// For how long a busy machine may hold a worker up after it has read the clock. What other workers write down meanwhile may
+/// lie so much further ahead of that time.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 impl Moment {
     /// The moment this many milliseconds after the start of 1970.
     pub const fn from_millis(millis: u64) -> Moment {
@@ -34,7 +38,7 @@ impl Moment {
     /// Whether this moment is still to come, and near enough to be meant: when the clock is set back, what was to happen
     /// soon would otherwise have to wait for the old time to come round again.
     pub(crate) fn is_ahead_of(self, now: Moment, most: Duration) -> bool {
-        now < self && self <= now.after(most)
+        now < self && self <= now.after(most).after(HELD_UP)
     }
 
     /// The time from this moment until `later`; zero where that has passed.

@@ -179,6 +179,11 @@ impl Place {
         self.copy.as_ref().map_or(self.since, |copy| copy.fetched).until(now)
     }
 
+    /// Whether it is this worker who fetches it.
+    pub(crate) fn is_taken_by(&self, worker: WorkerId) -> bool {
+        self.lease.is_some_and(|(holder, _)| holder == worker)
+    }
+
     /// What came of the last fetch.
     pub(crate) fn outcome(&self) -> Option<FeedOutcome> {
         self.tried.map(|(_, outcome)| outcome)

@@ -110,6 +110,8 @@ impl World {
     }
 }
 
+/// By then the first fetch is due.
+const FIRST_FETCH: Duration = Duration::from_millis(600);
 const HOUR: Duration = Duration::from_secs(3_600);
 const PLAIN: &str = r#"{"cluster": "f", "authority": "feeds.internal", "path": "/a.txt", "then": "deny"}"#;
 
@@ -307,6 +309,42 @@ fn an_answer_that_never_comes_is_a_timeout() {
     world.at(0, |feeds, _, around| feeds.fetched(lost.id, late, around));
     world.run(Duration::from_secs(1));
     assert!(!world.names(0, "9.9.9.9"), "nobody waits for it any more");
+}
+
+#[test]
+fn a_worker_that_was_held_up_leaves_a_feed_to_who_has_taken_it_on_meanwhile() {
+    let mut world = World::new(2, PLAIN);
+    world.now = START.after(FIRST_FETCH);
+    world.tick(0);
+    assert_eq!(world.asked.len(), 1);
+    // It has read the clock before the other.
+    world.now = Moment::from_millis(world.now.millis() - 5);
+    world.tick(1);
+    assert_eq!(world.asked.len(), 1, "{:?}", world.asked);
+}
+
+#[test]
+fn a_worker_that_was_held_up_for_too_long_does_not_share_what_is_older() {
+    let mut world = World::new(3, PLAIN);
+    world.now = START.after(FIRST_FETCH);
+    world.tick(0);
+    world.answer(Ok(Page::Body { bytes: lines(0..50).into_bytes(), etag: None }));
+    world.now = world.now.after(directory::LEASE);
+    world.tick(1);
+    world.answer(Ok(Page::Body { bytes: lines(0..60).into_bytes(), etag: None }));
+    let mut ticks = |worker: usize| {
+        for _ in 0..10 {
+            world.now = world.now.after(Duration::from_millis(200));
+            world.tick(worker);
+        }
+    };
+    for worker in [1, 0, 2] {
+        ticks(worker);
+    }
+    for worker in 0..3 {
+        assert!(world.names(worker, "8.0.0.177"), "{worker}");
+    }
+    assert_eq!(world.counted(), BTreeMap::from([("criminalip_feed_fetches_total;outcome=updated".into(), 1)]));
 }
 
 #[test]

@@ -165,18 +165,17 @@ impl Feeds {
         let Some((number, _)) = known.find(feed.id) else { return };
         let key = directory::copy_key(number);
         let version = store.read(&key).map(|(_, version)| version);
-        if store.write(&key, packed.copy.bytes(), version).is_err() {
-            // Whoever writes in its place has the same feed, and will say so.
+        // Only now: whoever may take the feed on after this look writes another version.
+        let known = directory::look(store, &[], 0, now);
+        if !known.find(feed.id).is_some_and(|(_, place)| place.is_taken_by(self.worker)) {
             return;
         }
-        let entries = u32::try_from(packed.copy.len()).unwrap_or(u32::MAX);
-        let change = Change { added: packed.added, removed: packed.removed, refused };
-        self.end(feed, &End::Updated { entries, etag }, Some(change), around);
-        let known = directory::look(store, &[], 0, now);
-        if let Some(known) = known.find(feed.id).and_then(|(_, place)| place.copy.clone()) {
-            let copy = Rc::new(packed.copy);
-            self.hold(Held { id: feed.id, version: known.version, fetched: known.fetched, copy });
+        if store.write(&key, packed.copy.bytes(), version).is_err() {
+            return directory::give_back(store, feed, self.worker);
         }
+        let entries = u32::try_from(packed.copy.len()).unwrap_or(u32::MAX);
+        let change = Change { copy: packed.copy, added: packed.added, removed: packed.removed, refused };
+        self.end(feed, &End::Updated { entries, etag }, Some(change), around);
     }
 
     /// The end of a fetch: told to the other workers, counted, and logged if it is news.
@@ -196,21 +195,25 @@ impl Feeds {
             None => true,
         };
         if is_news {
-            let line = line(feed, &place, change, now);
+            let line = line(feed, &place, change.as_ref(), now);
             around.effects.say(failed(outcome), line);
+        }
+        if let (Some(Change { copy, .. }), Some(known)) = (change, place.copy) {
+            self.hold(Held { id: feed.id, version: known.version, fetched: known.fetched, copy: Rc::new(copy) });
         }
     }
 }
 
-/// How a copy differs from the one before.
+/// A new copy, and how it differs from the one before.
 struct Change {
+    copy: FeedCopy,
     added: usize,
     removed: usize,
     refused: Refused,
 }
 
 /// The log's line about a fetch. Stable: other programs read it.
-fn line(feed: &Feed, place: &Place, change: Option<Change>, now: Moment) -> String {
+fn line(feed: &Feed, place: &Place, change: Option<&Change>, now: Moment) -> String {
     let mut line = Writer::default();
     line.open('{');
     line.text("event", "feed");
@@ -219,7 +222,7 @@ fn line(feed: &Feed, place: &Place, change: Option<Change>, now: Moment) -> Stri
     line.number("entries", place.copy.as_ref().map_or(0, |copy| copy.entries).into());
     // Of the copy that there is.
     line.number("age", place.age(now).as_secs());
-    if let Some(Change { added, removed, refused }) = change {
+    if let Some(&Change { added, removed, refused, .. }) = change {
         line.number("added", u64::try_from(added).unwrap_or(u64::MAX));
         line.number("removed", u64::try_from(removed).unwrap_or(u64::MAX));
         line.object("refused");
