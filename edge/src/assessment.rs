@@ -2,8 +2,7 @@
 
 use crate::object;
 use alloc::string::String;
-use core::fmt::Display;
-use evaluator::{AnswerError, Detail, Examination, Levels, Reading};
+use evaluator::{AnswerError, Detail, Examination, Levels, Reading, ip_text};
 use gate::Writer;
 
 /// The JSON of what was read.
@@ -19,7 +18,7 @@ pub(crate) fn write(examined: &Result<Examination, AnswerError>) -> String {
         let Reading { assessment, subject, anomalies } = examination.reading;
         let score = Levels::from(assessment.score);
         json.text("outcome", "assessed");
-        json.shown("ip", subject.as_ref().map(|ip| ip as &dyn Display));
+        json.text_or_null("ip", subject.map(ip_text).as_deref());
         json.number("learned", assessment.learned.unix().into());
         json.text("class", assessment.class().name());
         json.object("score");

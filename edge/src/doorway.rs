@@ -6,7 +6,7 @@ use crate::mistakes::{described, write_remarks};
 use crate::{moment, object};
 use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{net::IpAddr, time::Duration};
-use evaluator::{Assessment, Connection, Direction, Timestamp, parse_peer, read_answer};
+use evaluator::{Assessment, Connection, Direction, Timestamp, ip_text, parse_peer, read_answer};
 use fit::{refused, without_effect};
 use gate::{
     Admitted, Answer, Config, Consulted, Effects, Gate, Key, LookupError, LookupId, Metric, Moment, Proxy, Remote,
@@ -79,7 +79,7 @@ impl Orders {
                 json.number("stream", stream.into());
             }
             if let Some(peer) = self.unknown {
-                json.shown("unknown", Some(&peer));
+                json.text("unknown", &ip_text(peer));
             }
             if self.due {
                 json.flag("due", true);
@@ -104,7 +104,7 @@ impl Orders {
             }
             if let Some(Keepsake { peer, fact, seconds }) = &self.keep {
                 json.object("keep");
-                json.shown("peer", Some(peer));
+                json.text("peer", &ip_text(*peer));
                 json.text("fact", fact);
                 json.number("seconds", *seconds);
                 json.close('}');
@@ -302,7 +302,7 @@ impl Doorway {
             let number = self.next;
             self.next = number.wrapping_add(1);
             self.asked.insert(number, Asked { id: lookup.id, peer, sent: now });
-            let path = format!("/v1/asset/ip/report?ip={peer}&full={}", self.site.config.api.full);
+            let path = format!("/v1/asset/ip/report?ip={}&full={}", ip_text(peer), self.site.config.api.full);
             lookups.push(Call { id: number, path });
         }
         let wake = self.gate.next_event().map(|next| millis(now.until(next)));

@@ -45,7 +45,7 @@ pub use doorway::Doorway;
 #[cfg(feature = "policy")]
 pub use {
     list::{List, is_public},
-    policy::{Policy, address, assess, is_as_judged},
+    policy::{Policy, address, assess},
 };
 
 use alloc::string::String;

@@ -3,8 +3,7 @@
 use crate::mistakes::described;
 use crate::{moment, object};
 use alloc::string::{String, ToString};
-use core::fmt::Display;
-use evaluator::{Entry, parse_peer, special_purpose};
+use evaluator::{Entry, network_text, parse_peer, special_purpose};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A list of networks.
@@ -31,7 +30,7 @@ impl List {
         let peer = parse_peer(address.as_bytes()).map_err(|error| error.to_string())?;
         let listed = |Entry { net, owner, reason, until }: &Entry| {
             object(|json| {
-                json.shown("cidr", Some(net as &dyn Display));
+                json.text("cidr", &network_text(*net));
                 json.text_or_null("owner", owner.as_deref());
                 json.text_or_null("reason", reason.as_deref());
                 // Seconds since the start of 1970.

@@ -1,5 +1,6 @@
 //! Peer addresses in the forms that Envoy gives them: `192.0.2.1:443`, `[2001:db8::1]:443`, or without a port.
 
+use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -58,6 +59,21 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
         Some((ip, [])) => Some(ip.into()),
         _ => whole_v6(text.as_bytes()).map(IpAddr::V6),
     }
+}
+
+/// The address as the standard library writes it, whose own code for it is several times as large.
+///
+/// ```
+/// assert_eq!(evaluator::ip_text("2001:DB8:0:0::1".parse()?), "2001:db8::1");
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+pub fn ip_text(ip: IpAddr) -> String {
+    let mut text = String::new();
+    match ip {
+        IpAddr::V4(ip) => push_v4(&mut text, ip),
+        IpAddr::V6(ip) => push_v6(&mut text, ip),
+    }
+    text
 }
 
 /// Why a text is no peer.
@@ -151,6 +167,58 @@ fn whole_v6(text: &[u8]) -> Option<Ipv6Addr> {
         _ => return None,
     };
     Some(Ipv6Addr::from_bits(bits))
+}
+
+fn push_v4(text: &mut String, ip: Ipv4Addr) {
+    for (place, octet) in ip.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        push_digits(text, octet.into(), &[100, 10, 1]);
+    }
+}
+
+/// In the one form of RFC 5952.
+fn push_v6(text: &mut String, ip: Ipv6Addr) {
+    if let Some(mapped) = ip.to_ipv4_mapped() {
+        text.push_str("::ffff:");
+        return push_v4(text, mapped);
+    }
+    let groups = ip.segments();
+    // The first of the longest runs of zeros, of two at least, is not written.
+    let (mut start, mut longest, mut run) = (0, 1, 0_usize);
+    for (place, group) in groups.into_iter().enumerate() {
+        run = if group == 0 { run.saturating_add(1) } else { 0 };
+        if run > longest {
+            (start, longest) = (place.saturating_add(1).saturating_sub(run), run);
+        }
+    }
+    let end = start.saturating_add(if longest > 1 { longest } else { 0 });
+    for (place, group) in groups.into_iter().enumerate() {
+        if (start..end).contains(&place) {
+            if place == start {
+                text.push_str("::");
+            }
+            continue;
+        }
+        if place > 0 && place != end {
+            text.push(':');
+        }
+        push_digits(text, group, &[0x1000, 0x100, 0x10, 1]);
+    }
+}
+
+/// The number in digits of these weights, the last of which is 1, without leading zeros.
+fn push_digits(text: &mut String, number: u16, weights: &[u16]) {
+    let (mut rest, mut is_first) = (number, true);
+    for weight in weights {
+        let digit = rest.checked_div(*weight).unwrap_or_default();
+        rest = rest.checked_rem(*weight).unwrap_or_default();
+        if digit > 0 || !is_first || *weight == 1 {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+            is_first = false;
+        }
+    }
 }
 
 /// One to four hexadecimal digits.
@@ -258,7 +326,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_is_what_the_standard_library_reads(
+        fn an_address_is_read_and_written_as_by_the_standard_library(
             like_v6 in "(::|:|[0-9a-fA-F]{1,5}|1\\.2\\.3\\.4|[g. %-]){0,20}",
             groups in "([0-9a-f]{0,4}:){0,9}(::)?(:?[0-9a-f]{1,4}){0,9}(10\\.0\\.0\\.9)?",
             v6: Ipv6Addr,
@@ -271,6 +339,9 @@ mod tests {
             let sparse = Ipv6Addr::from(kept);
             for text in [like_v6, groups, v6.to_string(), sparse.to_string(), like_v4] {
                 prop_assert_eq!(parse_ip(&text), text.parse().ok(), "{}", text);
+                if let Ok(ip) = text.parse::<IpAddr>() {
+                    prop_assert_eq!(ip_text(ip), ip.to_string());
+                }
             }
         }
 

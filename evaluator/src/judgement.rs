@@ -1,6 +1,6 @@
 //! Judgements: a verdict with what people and programs want to know about it, in one form for all of them.
 
-use crate::{Action, AnswerError, Connection, Detail, Evidence, Examination, Finding, Level, Policy, Score};
+use crate::{Action, AnswerError, Connection, Detail, Evidence, Examination, Finding, Level, Policy, Score, ip_text};
 use alloc::{format, string::String, vec::Vec};
 use core::net::IpAddr;
 use serde::Serialize;
@@ -127,7 +127,7 @@ pub const REPORT_PAGES: &str = "https://www.criminalip.io/asset/report/";
 
 /// Criminal IP's page about an address, for people.
 pub fn report_link(ip: IpAddr) -> String {
-    format!("{REPORT_PAGES}{}", ip.to_canonical())
+    [REPORT_PAGES, &ip_text(ip.to_canonical())].concat()
 }
 
 #[cfg(test)]

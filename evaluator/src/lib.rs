@@ -46,14 +46,14 @@ mod unit;
 mod window;
 mod zone;
 
-pub use address::{AddressError, Peer, parse_ip, parse_peer};
+pub use address::{AddressError, Peer, ip_text, parse_ip, parse_peer};
 pub use assessment::{Assessment, Class, Country, Level, Score};
 pub use finding::{Finding, Findings};
 pub use host::{Host, HostEntry, HostError, HostList, HostScope, RepeatedHost, is_internal, parse_host};
 pub use json::{JsonError, JsonReader, unescaped};
 pub use judgement::{Found, Judgement, Levels, REPORT_PAGES, found_in, report_link};
 pub use list::{Duplicate, Entry, List};
-pub use network::{Network, parse_network};
+pub use network::{Network, network_text, parse_network};
 pub use policy::{Action, Condition, Connection, Direction, Evidence, Needs, Policy, Rule, Verdict};
 pub use profile::Profile;
 pub use report::{

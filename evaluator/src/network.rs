@@ -1,6 +1,7 @@
 //! Networks as numbers: lists and feeds have many of them, in order.
 
-use crate::{parse_ip, parse_number};
+use crate::{ip_text, parse_ip, parse_number};
+use alloc::{format, string::String};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -106,6 +107,11 @@ pub fn parse_network(text: &str) -> Option<IpNet> {
     let is_plain = length == "0" || !length.starts_with('0');
     let length = parse_number(length).filter(|_| is_plain).and_then(|length| u8::try_from(length).ok());
     IpNet::new(parse_ip(address)?, length?).ok()
+}
+
+/// The network as [`parse_network`] reads it, its length always with it.
+pub fn network_text(net: IpNet) -> String {
+    format!("{}/{}", ip_text(net.addr()), net.prefix_len())
 }
 
 impl From<IpNet> for Network {

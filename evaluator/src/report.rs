@@ -179,9 +179,9 @@ impl Gathered {
     }
 
     /// Adds a finding to the current reading if the record that it comes from is recent.
-    fn add_dated(&mut self, finding: Finding, seen: Option<Timestamp>, detail: impl FnOnce() -> String) {
+    fn add_dated(&mut self, finding: Finding, seen: Option<Timestamp>, detail: &dyn Fn() -> String) {
         if self.is_recent(seen) {
-            self.current.add(finding, detail);
+            self.current.add(finding, &detail);
         }
     }
 
@@ -201,8 +201,8 @@ impl Gathered {
         if inbound.max(outbound).max(both) >= Some(Level::Dangerous) {
             for (name, level) in [("inbound", inbound), ("outbound", outbound), ("overall", both)] {
                 let Some(level) = level.filter(|level| *level >= Level::Dangerous) else { continue };
-                self.current.add(Finding::Reputation, || alloc::format!("{name} {level:?}"));
-                self.published.add(Finding::Reputation, || alloc::format!("{name} {level:?}"));
+                self.current.add(Finding::Reputation, &|| alloc::format!("{name} {level:?}"));
+                self.published.add(Finding::Reputation, &|| alloc::format!("{name} {level:?}"));
             }
         }
         Score { inbound: inbound.or(both), outbound: outbound.or(both) }
@@ -216,9 +216,9 @@ impl Gathered {
             let flag = value.flag();
             self.odd_if(flag.is_none() && value != Scalar::Null);
             if flag == Some(true) {
-                self.current.add(finding, || String::from(name));
+                self.current.add(finding, &|| String::from(name));
                 if meaning::is_published(finding) {
-                    self.published.add(finding, || String::from(name));
+                    self.published.add(finding, &|| String::from(name));
                 }
             }
         }
@@ -230,10 +230,10 @@ impl Gathered {
         self.odd_if(kind.text().is_none() || seen.is_none());
         let Some(kind) = kind.text() else { return };
         if let Some(finding) = meaning::exact_category(kind) {
-            self.published.add(finding, || alloc::format!("category {kind}"));
+            self.published.add(finding, &|| alloc::format!("category {kind}"));
         }
         if let Some(finding) = meaning::category(kind) {
-            self.add_dated(finding, seen, || alloc::format!("category {kind}"));
+            self.add_dated(finding, seen, &|| alloc::format!("category {kind}"));
         }
     }
 
@@ -242,16 +242,16 @@ impl Gathered {
         let seen = timestamp(seen);
         self.odd_if(seen.is_none());
         let detail = || String::from(message.text().or(classification.text()).unwrap_or("intrusion detection record"));
-        self.add_dated(Finding::Ids, seen, detail);
+        self.add_dated(Finding::Ids, seen, &detail);
         if meaning::is_command_and_control(classification.text(), message.text()) {
-            self.add_dated(Finding::C2, seen, detail);
+            self.add_dated(Finding::C2, seen, &detail);
         }
     }
 
     fn read_honeypot(&mut self, [confirmed, logged]: json::Slots<'_, 2>) {
         let seen = timestamp(confirmed).or_else(|| timestamp(logged));
         self.odd_if(seen.is_none());
-        self.add_dated(Finding::Honeypot, seen, || String::from("honeypot record"));
+        self.add_dated(Finding::Honeypot, seen, &|| String::from("honeypot record"));
     }
 
     fn read_owner(&mut self, [number, country]: json::Slots<'_, 2>) {
@@ -264,7 +264,7 @@ impl Gathered {
         let count = Scalar::read(summary.count).integer();
         let count = count.filter(|count| *count > 0).unwrap_or_else(|| i64::from(summary.records));
         if count > 0 {
-            self.current.add(Finding::Vulnerable, || alloc::format!("{count} known vulnerabilities"));
+            self.current.add(Finding::Vulnerable, &|| alloc::format!("{count} known vulnerabilities"));
         }
     }
 }

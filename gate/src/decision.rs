@@ -4,8 +4,7 @@ use crate::writer::Writer;
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use core::fmt::Display;
-use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict};
+use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict, ip_text, network_text};
 use ipnet::IpNet;
 
 /// Why there were no facts to decide by.
@@ -179,7 +178,7 @@ impl<'s> Decision<'s> {
         let mut line = Writer::default();
         line.open('{');
         line.text("event", "decision");
-        line.shown("peer", remote.address.as_ref().map(|address| address as _));
+        line.text_or_null("peer", remote.address.map(ip_text).as_deref());
         if let Some(host) = &remote.host {
             line.text("host", host);
         }
@@ -205,11 +204,13 @@ impl<'s> Decision<'s> {
         line.number_or_null("age", self.age.map(u64::from));
         match self.entry {
             None => {}
-            Some(ListEntry::Network(entry)) => listed(&mut line, "cidr", &entry.net, &entry.owner, &entry.reason),
+            Some(ListEntry::Network(entry)) => {
+                listed(&mut line, "cidr", &network_text(entry.net), &entry.owner, &entry.reason)
+            }
             Some(ListEntry::Host(entry)) => listed(&mut line, "host", &entry.host, &entry.owner, &entry.reason),
             Some(ListEntry::Override(net)) => match by {
-                Some(by) => listed(&mut line, "cidr", &net, &by.owner, &by.reason),
-                None => listed(&mut line, "cidr", &net, &None, &None),
+                Some(by) => listed(&mut line, "cidr", &network_text(net), &by.owner, &by.reason),
+                None => listed(&mut line, "cidr", &network_text(net), &None, &None),
             },
             Some(ListEntry::Feed(Named { feed, net, .. })) => {
                 if let Some(feed) = config.lists.feeds.get(feed) {
@@ -227,9 +228,9 @@ impl<'s> Decision<'s> {
 }
 
 /// What the entry of a list says of itself.
-fn listed(line: &mut Writer, kind: &str, what: &dyn Display, owner: &Option<Box<str>>, reason: &Option<Box<str>>) {
+fn listed(line: &mut Writer, kind: &str, what: &str, owner: &Option<Box<str>>, reason: &Option<Box<str>>) {
     line.object("list");
-    line.text(kind, &what.to_string());
+    line.text(kind, what);
     line.text_or_null("owner", owner.as_deref());
     line.text_or_null("reason", reason.as_deref());
     line.close('}');

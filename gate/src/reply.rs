@@ -4,7 +4,7 @@ use crate::writer::Writer;
 use crate::{Config, Decision, Remote};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
-use evaluator::{Direction, report_link};
+use evaluator::{Direction, ip_text, report_link};
 
 /// The form of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn body(format: Format, decision: &Decision<'_>, config: &Config, remote: &R
             let mut body = Writer::default();
             body.open('{');
             body.text("error", message);
-            body.shown("peer", remote.address.as_ref().map(|address| address as _));
+            body.text_or_null("peer", remote.address.map(ip_text).as_deref());
             if let Some(host) = &remote.host {
                 body.text("host", host);
             }

@@ -24,7 +24,7 @@ impl From<IpAddr> for Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Address(address) => address.fmt(f),
+            Subject::Address(address) => f.write_str(&evaluator::ip_text(*address)),
             Subject::Domain(name) => f.write_str(name),
         }
     }

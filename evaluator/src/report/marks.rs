@@ -25,7 +25,7 @@ impl Marks {
         Marks { findings: Findings::EMPTY, details: explain.then(Vec::new) }
     }
 
-    pub(super) fn add(&mut self, finding: Finding, detail: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, finding: Finding, detail: &dyn Fn() -> String) {
         self.findings.insert(finding);
         if let Some(details) = &mut self.details {
             details.push(Detail { finding, detail: Some(printable(&detail())) });

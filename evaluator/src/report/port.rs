@@ -65,23 +65,23 @@ impl Ports {
         if let Some(app) = app.text().filter(|app| meaning::contains(app.as_bytes(), "openssh")) {
             let version = Scalar::read(version);
             let detail = || label.with(&format!("{app} {}", version.text().unwrap_or_default()));
-            marks.add(Finding::Openssh, detail);
+            marks.add(Finding::Openssh, &detail);
             // The pipeline wants a number here; to Python, which it is written in, a boolean is one.
             if matches!(port, Scalar::Integer(_) | Scalar::Bool(_)) {
-                gathered.published.add(Finding::Openssh, detail);
+                gathered.published.add(Finding::Openssh, &detail);
             }
         }
         for_each_tag(tags, &mut |tag| {
             if let Some(finding) = meaning::tag(tag) {
-                marks.add(finding, || label.with(tag));
+                marks.add(finding, &|| label.with(tag));
                 if meaning::is_published(finding) {
-                    gathered.published.add(finding, || label.with(tag));
+                    gathered.published.add(finding, &|| label.with(tag));
                 }
             }
         });
         read_certificate(tls, banner, seen, label, &mut marks, gathered);
         if Scalar::read(vulnerable).flag() == Some(true) {
-            marks.add(Finding::Vulnerable, || label.with("known vulnerabilities"));
+            marks.add(Finding::Vulnerable, &|| label.with("known vulnerabilities"));
         }
 
         let place = number.map_or(Place::Unknown(self.0.len()), |number| Place::Port(number, socket));
@@ -138,24 +138,24 @@ fn read_certificate(
         _ => Certificate::read(certificate::escaped_lines(text)),
     };
     if words.self_signed_true || certificate.own_issuer {
-        marks.add(Finding::TlsSelfSigned, || label.with("issued by its own subject"));
-        gathered.published.add(Finding::TlsSelfSigned, || label.with("issued by its own subject"));
+        marks.add(Finding::TlsSelfSigned, &|| label.with("issued by its own subject"));
+        gathered.published.add(Finding::TlsSelfSigned, &|| label.with("issued by its own subject"));
     }
     if let Some(end) = certificate.end {
         let detail = || label.with("past its end");
         if end < gathered.now {
-            marks.add(Finding::TlsExpired, detail);
+            marks.add(Finding::TlsExpired, &detail);
         }
         if Some(end) < seen {
-            gathered.published.add(Finding::TlsExpired, detail);
+            gathered.published.add(Finding::TlsExpired, &detail);
         }
     }
     // The pipeline looks for its words in `ssl_info_raw` only.
     if words.self_signed && !in_banner {
-        gathered.published.add(Finding::TlsSelfSigned, || label.with("the text says self-signed"));
+        gathered.published.add(Finding::TlsSelfSigned, &|| label.with("the text says self-signed"));
     }
     if words.expired && !in_banner {
-        gathered.published.add(Finding::TlsExpired, || label.with("the text says expired"));
+        gathered.published.add(Finding::TlsExpired, &|| label.with("the text says expired"));
     }
 }
 

@@ -7,10 +7,10 @@ use super::keys::{Keys, Many, Section, any_number_of, set_of};
 use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK, Text};
 use super::{Lists, Mistake};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp, parse_network};
+use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp, network_text, parse_network};
 use ipnet::IpNet;
 
 pub(super) fn scope(keys: &mut Keys<'_>) -> (Scope, HostScope) {
@@ -83,5 +83,5 @@ fn remarks(keys: &mut Keys<'_>) -> (Option<Box<str>>, Option<Box<str>>, Option<T
 /// The network of an entry, written in the one way that each network has.
 fn network(entry: &Json) -> Option<String> {
     let text = entry.member("cidr")?.text()?;
-    Some(parse_network(text)?.trunc().to_string())
+    parse_network(text).map(|net| network_text(net.trunc()))
 }

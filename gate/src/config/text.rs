@@ -8,8 +8,8 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use evaluator::{
-    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, parse_host, parse_ip, parse_network,
-    parse_number,
+    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, network_text, parse_host, parse_ip,
+    parse_network, parse_number,
 };
 use ipnet::IpNet;
 
@@ -305,7 +305,7 @@ pub(super) const NETWORK: Text<IpNet> = text("network", 64, "203.0.113.0/24", |t
         return malformed("write a network such as 203.0.113.0/24 or 2001:db8::/32, or an address");
     };
     if net.trunc() != net {
-        let right = format!("bits are set beyond the prefix; the network is {}", net.trunc());
+        let right = format!("bits are set beyond the prefix; the network is {}", network_text(net.trunc()));
         return Err((MistakeKind::HostBits, right));
     }
     match net {
