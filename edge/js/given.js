@@ -33,3 +33,17 @@ export function checkConnection(connection) {
 /** A country as the core takes it: its two letters, the first lowest; zero where it is unknown. */
 export const lettersOf = (country) =>
   typeof country === "string" && country.length === 2 ? country.charCodeAt(0) | (country.charCodeAt(1) << 8) : 0;
+
+const LEVELS = new Set([20, 40, 60, 80, 100]);
+
+/** A level of an assessment; `null` where it is unknown. */
+export function levelOf(level) {
+  if (level === undefined || level === null) return null;
+  if (!LEVELS.has(level)) throw misuse("this is no assessment", "its levels are 20, 40, 60, 80 or 100");
+  return level;
+}
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+/** Whether the text is an IPv4 address, which has one form. Most are, and need not cross the border to be looked at. */
+export const isIpv4 = (text) => IPV4.test(text);

@@ -1,7 +1,7 @@
 // Judging reports, over the module `wasm/policy_bg.wasm`. The entry for the runtime loads the module before this is used.
 import * as core from "./wasm/policy_bg.js";
 import { bytesOf, ConfigError, sayMistakes } from "./document.js";
-import { checkConnection, lettersOf, misuse, shown } from "./given.js";
+import { checkConnection, isIpv4, lettersOf, levelOf, misuse, shown } from "./given.js";
 
 export { ConfigError };
 
@@ -18,7 +18,6 @@ const attempt = (what, say) => {
 
 /** What the core's decision has beside the place of the rule: that there is more to ask for. */
 const SHOWS = 1 << 29;
-const REWRITTEN = 1 << 30;
 const RULE = SHOWS - 1;
 
 const NOTHING = { suspicious: null, verdict: null, rule: null };
@@ -57,14 +56,15 @@ export class Policy {
     if (client) core.address(client, "connection.client");
     const isRead = outcome === "assessed";
     if (!isRead && !failures.includes(outcome)) throw misuse("this is no assessment", `there is no outcome ${shown(outcome)}`);
-    const inbound = isRead ? score?.inbound ?? null : null;
-    const outbound = isRead ? score?.outbound ?? null : null;
+    const inbound = levelOf(isRead ? score?.inbound : null);
+    const outbound = levelOf(isRead ? score?.outbound : null);
     const findings = [];
     const bits = isRead ? this.#read(evidence ?? [], findings) : 0;
     const decided = this.#core.decide(
-      ip, bits, inbound ?? -1, outbound ?? -1, asn ?? 0, lettersOf(country), egress, port ?? -1, Number(at), product, path, method, host,
+      bits, inbound ?? 0, outbound ?? 0, asn ?? 0, lettersOf(country), egress, port ?? -1, Number(at), product, path, method, host,
     );
-    const about = decided & REWRITTEN ? JSON.parse(core.address(ip, "connection.ip")) : { ip, link: pages + ip };
+    const isAsJudged = isIpv4(ip) || core.isAsJudged(ip);
+    const about = isAsJudged ? { ip, link: pages + ip } : JSON.parse(core.address(ip, "connection.ip"));
     if (isRead && decided & SHOWS) findings.push(...JSON.parse(this.#core.found(egress, port ?? -1, product)));
     const { suspicious, verdict, rule } = isRead ? this.#rules[decided & RULE] : NOTHING;
     return { ip: about.ip, port, suspicious, verdict, rule, profile, direction, score: { inbound, outbound }, findings, outcome, link: about.link };

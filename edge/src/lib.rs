@@ -45,7 +45,7 @@ pub use doorway::Doorway;
 #[cfg(feature = "policy")]
 pub use {
     list::{List, is_public},
-    policy::{Policy, address, assess},
+    policy::{Policy, address, assess, is_as_judged},
 };
 
 use alloc::string::String;

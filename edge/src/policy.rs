@@ -4,7 +4,7 @@ use crate::assessment::{self, write_found};
 use crate::mistakes::described;
 use crate::{moment, object};
 use alloc::string::String;
-use core::{iter, net::IpAddr, num::NonZeroU32};
+use core::{iter, num::NonZeroU32};
 use evaluator::{
     Action, AnswerError, Assessment, Connection, Country, Direction, Evidence, Finding, Findings, Level, Profile,
     REPORT_PAGES, Score, examine, found_in, ip_text, parse_ip, report_link,
@@ -18,8 +18,6 @@ pub struct Policy(Config);
 
 /// In what [`Policy::decide`] returns: the connection shows something, which [`Policy::found`] tells.
 const SHOWS: u32 = 1 << 29;
-/// In what [`Policy::decide`] returns: the judgement writes the address in another way, which [`address`] tells.
-const REWRITTEN: u32 = 1 << 30;
 
 #[wasm_bindgen]
 impl Policy {
@@ -70,20 +68,17 @@ impl Policy {
     }
 
     /// Judges a connection by what was learned about its address: the place of the rule that decides in [`Policy::terms`],
-    /// with `SHOWS` and `REWRITTEN`.
+    /// with `SHOWS`.
     ///
     /// `findings` has the bits of those that the rules look at, `country` its letters, the first lowest. Of what is unknown,
-    /// levels and the port are -1, and the others zero.
-    ///
-    /// # Errors
-    /// What is wrong.
+    /// the port is -1, and the others zero. What else could be wrong is looked at before: a result that may be an error costs
+    /// JavaScript a list.
     #[expect(clippy::too_many_arguments, reason = "one for each thing that rules may ask about")]
     pub fn decide(
         &self,
-        ip: &str,
         findings: u32,
-        inbound: f64,
-        outbound: f64,
+        inbound: u8,
+        outbound: u8,
         asn: u32,
         country: u32,
         egress: bool,
@@ -93,8 +88,7 @@ impl Policy {
         path: Option<String>,
         method: Option<String>,
         host: Option<String>,
-    ) -> Result<u32, String> {
-        let rewritten = is_rewritten(ip, address_of(ip, "connection.ip")?);
+    ) -> u32 {
         let now = moment(now).timestamp();
         let set = Findings::from_bits(findings);
         let [first, second, ..] = country.to_le_bytes();
@@ -104,7 +98,7 @@ impl Policy {
             published: set,
             asn: NonZeroU32::new(asn),
             country: str::from_utf8(&[first, second]).ok().and_then(Country::parse),
-            score: Score { inbound: level(inbound)?, outbound: level(outbound)? },
+            score: Score { inbound: level(inbound), outbound: level(outbound) },
         };
         let connection = Connection {
             path: path.as_deref().map(str::as_bytes),
@@ -115,7 +109,7 @@ impl Policy {
         let verdict = self.0.policy.evaluate(&assessment, &connection);
         let decided = verdict.rule.map_or(0, |rule| u32::from(rule).saturating_add(1));
         let shows = !self.0.policy.found_in(&connection).is_empty();
-        Ok(decided | if shows { SHOWS } else { 0 } | if rewritten { REWRITTEN } else { 0 })
+        decided | if shows { SHOWS } else { 0 }
     }
 
     /// What the connection itself shows, as findings in JSON.
@@ -137,27 +131,24 @@ pub fn assess(http_status: u16, body: &[u8], now: f64) -> String {
     assessment::write(&examine(http_status, body, moment(now).timestamp()))
 }
 
+/// Whether a judgement writes an address that was read from this text as it stands there, in the link as well. IPv4 addresses
+/// have one form.
+#[wasm_bindgen(js_name = isAsJudged)]
+pub fn is_as_judged(text: &str) -> bool {
+    parse_ip(text).is_some_and(|ip| ip.is_ipv4() || (ip.to_canonical() == ip && ip_text(ip) == text))
+}
+
 /// The address as judgements write it, and Criminal IP's page about it, as JSON.
 ///
 /// # Errors
 /// Where it is none.
 #[wasm_bindgen]
 pub fn address(ip: &str, path: &str) -> Result<String, String> {
-    let ip = address_of(ip, path)?;
+    let ip = parse_ip(ip).ok_or_else(|| format!("{path}: \"{ip}\" is no address"))?;
     Ok(object(|json| {
         json.text("ip", &ip_text(ip));
         json.text("link", &report_link(ip));
     }))
-}
-
-fn address_of(text: &str, path: &str) -> Result<IpAddr, String> {
-    parse_ip(text).ok_or_else(|| format!("{path}: \"{text}\" is no address"))
-}
-
-/// Whether a judgement writes an address that was read from this text in another way, be it only in the link. IPv4 addresses
-/// have one form.
-fn is_rewritten(text: &str, ip: IpAddr) -> bool {
-    ip.is_ipv6() && (ip.to_canonical() != ip || ip_text(ip) != text)
 }
 
 /// A connection of which this is known.
@@ -166,13 +157,9 @@ fn shown(egress: bool, port: i32, product: Option<&str>, now: evaluator::Timesta
     Connection { port: u16::try_from(port).ok(), product, ..Connection::new(direction, now) }
 }
 
-fn level(number: f64) -> Result<Option<Level>, String> {
+fn level(number: u8) -> Option<Level> {
     use Level::{Critical, Dangerous, Low, Moderate, Safe};
-    if number == -1.0 {
-        return Ok(None);
-    }
-    let level = [Safe, Low, Moderate, Dangerous, Critical].into_iter().find(|level| f64::from(*level as u8) == number);
-    level.map(Some).ok_or_else(|| "this is no assessment: its levels are 20, 40, 60, 80 or 100".into())
+    [Safe, Low, Moderate, Dangerous, Critical].into_iter().find(|level| *level as u8 == number)
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ export function disagreements({ Policy, parseList, isPublic, ConfigError }, { ve
   for (const [kind, expected] of [["public", true], ["special", false], ["none", "TypeError"]]) {
     for (const address of addresses[kind]) expect(address, outcome(() => isPublic(address)), expected);
   }
+  const bare = { outcome: "assessed", score: {} };
+  for (const ip of addresses.none) expect(`a judgement of ${ip}`, outcome(() => new Policy().decide(bare, { ip })), "TypeError");
   const list = parseList(lists.entries);
   expect("size", list.size, lists.entries.length);
   for (const { address, at, cidr, owner } of lists.matches) {
