@@ -99,7 +99,7 @@ impl Writer {
     pub fn item_or_null(&mut self, value: Option<&str>) {
         match value {
             Some(value) => self.item(value),
-            None => self.raw_item("null"),
+            None => self.written("null"),
         }
     }
 
@@ -134,10 +134,23 @@ impl Writer {
         self.follows = true;
     }
 
-    /// A member with the codes of what was found.
+    /// An item that is JSON already.
     #[inline(never)]
+    pub fn written(&mut self, json: &str) {
+        self.separate();
+        self.text.push_str(json);
+        self.follows = true;
+    }
+
+    /// A member with the codes of what was found.
     pub fn findings(&mut self, findings: Findings) {
-        self.list("findings");
+        self.codes("findings", findings);
+    }
+
+    /// The same under another name.
+    #[inline(never)]
+    pub fn codes(&mut self, name: &str, findings: Findings) {
+        self.list(name);
         for finding in findings.iter() {
             self.item(finding.code());
         }
@@ -185,14 +198,7 @@ impl Writer {
     #[inline(never)]
     fn raw(&mut self, name: &str, value: &str) {
         self.name(name);
-        self.raw_item(value);
-    }
-
-    #[inline(never)]
-    fn raw_item(&mut self, value: &str) {
-        self.separate();
-        self.text.push_str(value);
-        self.follows = true;
+        self.written(value);
     }
 
     /// The name of a member, whose value comes next as an item.

@@ -1,8 +1,6 @@
 //! Messages: what a webhook is told, in the form that it takes.
-//!
-//! All of it is put together from texts that need no escaping, in JSON or for Slack: addresses, normalised domains, codes,
-//! times, numbers.
 
+use crate::writer::Writer;
 use crate::{NotifyFormat, Subject};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -32,7 +30,7 @@ pub(crate) struct PeerNotice {
 pub(crate) struct Ended {
     /// What outsiders call the event.
     pub(crate) id: String,
-    /// What came of it, in words that need no escaping.
+    /// What came of it, in words that Slack takes as they are.
     pub(crate) words: String,
     /// The same as JSON.
     pub(crate) json: String,
@@ -61,178 +59,182 @@ pub(super) fn name(random: u64) -> Box<str> {
 
 /// The text of a message. `dropped` notices had to make room since the one before.
 pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], dropped: u32, now: Timestamp) -> String {
-    let (mut out, dropped_text) = (String::new(), dropped.to_string());
-    let (item, end): (fn(&mut String, &PeerNotice, &str), _) = match format {
+    let mut writer = Writer::default();
+    match format {
         NotifyFormat::Json => {
-            let now = now.to_rfc3339();
-            let start =
-                ["{\"type\":\"portcullis.notifications\",\"timestamp\":\"", &now, "\",\"dropped\":", &dropped_text];
-            put(&mut out, &start);
-            out.push_str(",\"notifications\":[");
-            (json, "]}")
+            writer.open('{');
+            writer.text("type", "portcullis.notifications");
+            writer.text("timestamp", &now.to_rfc3339());
+            writer.number("dropped", dropped.into());
+            writer.list("notifications");
         }
         NotifyFormat::Slack => {
-            out.push_str("{\"text\":\"Portcullis: ");
-            for (index, notice) in notices.iter().enumerate() {
-                let separator = if index > 0 { "; " } else { "" };
-                put(&mut out, &[separator, &notice.words()]);
-            }
-            out.push_str("\",\"blocks\":[");
-            (slack, "]}")
+            let words: Vec<String> = notices.iter().map(Notice::words).collect();
+            writer.open('{');
+            writer.text("text", &["Portcullis: ", &words.join("; ")].concat());
+            writer.list("blocks");
         }
-        NotifyFormat::Ecs => {
-            out.push('[');
-            (ecs, "]")
-        }
-    };
+        NotifyFormat::Ecs => writer.open('['),
+    }
     for (index, notice) in notices.iter().enumerate() {
-        let number = index.to_string();
-        out.push_str(if index > 0 { "," } else { "" });
-        // Only documents of their own need a name of their own.
-        let id = if format == NotifyFormat::Ecs { [name, "-", &number].concat() } else { number };
-        match (notice, format) {
-            (Notice::Peer(peer), _) => item(&mut out, peer, &id),
-            (Notice::Ended(event), NotifyFormat::Json) => out.push_str(&event.json),
-            (Notice::Ended(event), NotifyFormat::Slack) => section(&mut out, &[&event.words]),
-            (Notice::Ended(event), NotifyFormat::Ecs) => ecs_end(&mut out, event, &id),
+        match (format, notice) {
+            (NotifyFormat::Json, Notice::Peer(peer)) => json(&mut writer, peer),
+            (NotifyFormat::Json, Notice::Ended(event)) => writer.written(&event.json),
+            (NotifyFormat::Slack, Notice::Peer(peer)) => slack(&mut writer, peer),
+            (NotifyFormat::Slack, Notice::Ended(event)) => section(&mut writer, &event.words),
+            (NotifyFormat::Ecs, _) => ecs(&mut writer, notice, &[name, "-", &index.to_string()].concat()),
         }
     }
     if format == NotifyFormat::Slack && dropped > 0 {
-        out.push(',');
-        section(&mut out, &[&dropped_text, " older notifications were dropped, because they could not be delivered."]);
+        let more = " older notifications were dropped, because they could not be delivered.";
+        section(&mut writer, &[&dropped.to_string(), more].concat());
     }
-    out.push_str(end);
-    out
+    writer.close(']');
+    if format != NotifyFormat::Ecs {
+        writer.close('}');
+    }
+    writer.into_line()
 }
 
 /// The form of our own. Stable: other programs read it.
-fn json(out: &mut String, notice: &PeerNotice, _: &str) {
-    let key = if notice.address().is_some() { "peer" } else { "host" };
-    let class = notice.learned.class().name();
-    put(
-        out,
-        &[
-            "{\"event\":\"peer\",\"at\":\"",
-            &notice.at(),
-            "\",\"",
-            key,
-            "\":\"",
-            &notice.name(),
-            "\",\"direction\":\"",
-            notice.direction.name(),
-            "\",\"class\":\"",
-            class,
-            "\",\"score\":",
-            &notice.score().unwrap_or("null".into()),
-            ",\"findings\":",
-            &notice.findings(),
-            ",\"asn\":",
-            &notice.asn().unwrap_or("null".into()),
-            ",\"country\":",
-            &notice.country().map_or("null".into(), |country| ["\"", &country, "\""].concat()),
-            ",\"report\":",
-            &notice.report().map_or("null".into(), |report| ["\"", &report, "\""].concat()),
-            "}",
-        ],
-    );
+fn json(writer: &mut Writer, notice: &PeerNotice) {
+    let learned = &notice.learned;
+    writer.open('{');
+    writer.text("event", "peer");
+    writer.text("at", &learned.learned.to_rfc3339());
+    writer.text(if notice.address().is_some() { "peer" } else { "host" }, &notice.name());
+    writer.text("direction", notice.direction.name());
+    writer.text("class", learned.class().name());
+    writer.number_or_null("score", notice.score());
+    writer.findings(learned.findings);
+    writer.number_or_null("asn", notice.asn());
+    writer.text_or_null("country", notice.country().as_deref());
+    writer.report(notice.address());
+    writer.close('}');
 }
 
-/// A block of Slack's: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>.
-fn slack(out: &mut String, notice: &PeerNotice, _: &str) {
+/// A block of Slack's: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>. What is in it needs no
+/// escaping there: addresses, normalised domains, codes, numbers.
+fn slack(writer: &mut Writer, notice: &PeerNotice) {
     let name = match notice.report() {
         Some(link) => ["<", &link, "|", &notice.name(), ">"].concat(),
         None => notice.name(),
     };
-    let system = notice.asn().map_or(String::new(), |asn| [" · AS", &asn].concat());
+    let system = notice.asn().map_or(String::new(), |asn| [" · AS", &asn.to_string()].concat());
     let country = notice.country().map_or(String::new(), |country| [" · ", &country].concat());
-    section(out, &["*", &name, "*", &notice.words(), &system, &country]);
+    section(writer, &["*", &name, "*", &notice.words(), &system, &country].concat());
 }
 
-fn section(out: &mut String, text: &[&str]) {
-    out.push_str("{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"");
-    put(out, text);
-    out.push_str("\"}}");
+#[inline(never)]
+fn section(writer: &mut Writer, text: &str) {
+    writer.open('{');
+    writer.text("type", "section");
+    writer.object("text");
+    writer.text("type", "mrkdwn");
+    writer.text("text", text);
+    writer.close('}');
+    writer.close('}');
 }
 
 /// A document of the Elastic Common Schema, 8.17: <https://www.elastic.co/docs/reference/ecs>.
-fn ecs(out: &mut String, notice: &PeerNotice, id: &str) {
-    let (name, at) = (notice.name(), notice.at());
+fn ecs(writer: &mut Writer, notice: &Notice, id: &str) {
+    let (at, [kind, category, sort, action, dataset]) = match notice {
+        Notice::Peer(peer) => {
+            (peer.learned.learned, ["alert", "threat", "indicator", "peer-learned", "portcullis.peer"])
+        }
+        Notice::Ended(event) => (event.at, ["event", "intrusion_detection", "info", "event-ended", "portcullis.event"]),
+    };
+    writer.open('{');
+    writer.text("@timestamp", &at.to_rfc3339());
+    of_one(writer, "ecs", "version", "8.17.0");
+    writer.text("message", &notice.words());
+    writer.object("event");
+    writer.text("id", id);
+    writer.text("kind", kind);
+    list_of_one(writer, "category", category);
+    list_of_one(writer, "type", sort);
+    writer.text("action", action);
+    writer.text("module", "portcullis");
+    writer.text("dataset", dataset);
+    match notice {
+        Notice::Peer(peer) => ecs_peer(writer, peer),
+        Notice::Ended(event) => {
+            writer.close('}');
+            of_one(writer, "labels", "portcullis_event", &event.id);
+        }
+    }
+    writer.object("observer");
+    writer.text("product", "Portcullis");
+    writer.text("type", "proxy");
+    writer.close('}');
+    writer.close('}');
+}
+
+/// What such a document says of a peer, from the end of its `event` on.
+fn ecs_peer(writer: &mut Writer, notice: &PeerNotice) {
+    let (name, link) = (notice.name(), notice.report());
     let (key, kind, related) = match notice.address() {
         Some(IpAddr::V4(_)) => ("ip", "ipv4-addr", "ip"),
         Some(IpAddr::V6(_)) => ("ip", "ipv6-addr", "ip"),
         None => ("domain", "domain-name", "hosts"),
     };
-    let system = notice.asn().map_or(String::new(), |asn| [",\"as\":{\"number\":", &asn, "}"].concat());
-    let country = notice.country();
-    let geo = country.map_or(String::new(), |code| [",\"geo\":{\"country_iso_code\":\"", &code, "\"}"].concat());
-    let peer = ["\"", key, "\":\"", &name, "\"", &system, &geo].concat();
-    let score = notice.score().map_or(String::new(), |score| [",\"risk_score\":", &score].concat());
-    let reference = notice.report().map_or(String::new(), |link| [",\"reference\":\"", &link, "\""].concat());
-    let end = match notice.direction {
+    let peer = |writer: &mut Writer| {
+        writer.text(key, &name);
+        if let Some(asn) = notice.asn() {
+            writer.object("as");
+            writer.number("number", asn);
+            writer.close('}');
+        }
+        if let Some(country) = notice.country() {
+            of_one(writer, "geo", "country_iso_code", &country);
+        }
+    };
+    let reference = |writer: &mut Writer| {
+        if let Some(link) = &link {
+            writer.text("reference", link);
+        }
+    };
+    if let Some(score) = notice.score() {
+        writer.number("risk_score", score);
+    }
+    reference(writer);
+    writer.close('}');
+    writer.object("threat");
+    writer.object("indicator");
+    writer.text("type", kind);
+    writer.text("provider", "Criminal IP");
+    writer.text("last_seen", &notice.learned.learned.to_rfc3339());
+    peer(writer);
+    reference(writer);
+    writer.close('}');
+    writer.close('}');
+    writer.object(match notice.direction {
         Direction::Ingress => "source",
         Direction::Egress => "destination",
-    };
-    put(
-        out,
-        &[
-            "{\"@timestamp\":\"",
-            &at,
-            "\",\"ecs\":{\"version\":\"8.17.0\"},\"message\":\"",
-            &name,
-            &notice.words(),
-            "\",\"event\":{\"id\":\"",
-            id,
-            "\",\"kind\":\"alert\",\"category\":[\"threat\"],\"type\":[\"indicator\"],\"action\":\"peer-learned\",\
-             \"module\":\"portcullis\",\"dataset\":\"portcullis.peer\"",
-            &score,
-            &reference,
-            "},\"threat\":{\"indicator\":{\"type\":\"",
-            kind,
-            "\",\"provider\":\"Criminal IP\",\"last_seen\":\"",
-            &at,
-            "\",",
-            &peer,
-            &reference,
-            "}},\"",
-            end,
-            "\":{",
-            &peer,
-            "},\"network\":{\"direction\":\"",
-            notice.direction.name(),
-            "\"},\"observer\":{\"product\":\"Portcullis\",\"type\":\"proxy\"},\"related\":{\"",
-            related,
-            "\":[\"",
-            &name,
-            "\"]},\"tags\":",
-            &notice.findings(),
-            "}",
-        ],
-    );
+    });
+    peer(writer);
+    writer.close('}');
+    of_one(writer, "network", "direction", notice.direction.name());
+    writer.object("related");
+    list_of_one(writer, related, &name);
+    writer.close('}');
+    writer.codes("tags", notice.learned.findings);
 }
 
-fn ecs_end(out: &mut String, event: &Ended, id: &str) {
-    put(
-        out,
-        &[
-            "{\"@timestamp\":\"",
-            &event.at.to_rfc3339(),
-            "\",\"ecs\":{\"version\":\"8.17.0\"},\"message\":\"",
-            &event.words,
-            "\",\"event\":{\"id\":\"",
-            id,
-            "\",\"kind\":\"event\",\"category\":[\"intrusion_detection\"],\"type\":[\"info\"],\"action\":\"event-ended\",\
-             \"module\":\"portcullis\",\"dataset\":\"portcullis.event\"},\"labels\":{\"portcullis_event\":\"",
-            &event.id,
-            "\"},\"observer\":{\"product\":\"Portcullis\",\"type\":\"proxy\"}}",
-        ],
-    );
-}
-
+/// A member that is an object with one member.
 #[inline(never)]
-fn put(out: &mut String, parts: &[&str]) {
-    for part in parts {
-        out.push_str(part);
-    }
+fn of_one(writer: &mut Writer, name: &str, inner: &str, value: &str) {
+    writer.object(name);
+    writer.text(inner, value);
+    writer.close('}');
+}
+
+/// A member that is a list with one item.
+#[inline(never)]
+fn list_of_one(writer: &mut Writer, name: &str, item: &str) {
+    writer.list(name);
+    writer.item(item);
+    writer.close(']');
 }
 
 // Called once, or not at all, for each thing that is told: inlined they would be many times in the module.
@@ -249,21 +251,8 @@ impl PeerNotice {
         self.subject.to_string()
     }
 
-    #[inline(never)]
-    fn score(&self) -> Option<String> {
-        self.learned.score.toward(self.direction).map(|level| (level as u8).to_string())
-    }
-
-    /// As a JSON array.
-    #[inline(never)]
-    fn findings(&self) -> String {
-        let codes: Vec<&str> = self.learned.findings.iter().map(Finding::code).collect();
-        if codes.is_empty() { "[]".into() } else { ["[\"", &codes.join("\",\""), "\"]"].concat() }
-    }
-
-    #[inline(never)]
-    fn at(&self) -> String {
-        self.learned.learned.to_rfc3339()
+    fn score(&self) -> Option<u64> {
+        self.learned.score.toward(self.direction).map(|level| (level as u8).into())
     }
 
     #[inline(never)]
@@ -271,9 +260,8 @@ impl PeerNotice {
         self.learned.country.map(|country| country.letters().into_iter().collect())
     }
 
-    #[inline(never)]
-    fn asn(&self) -> Option<String> {
-        self.learned.asn.map(|asn| asn.get().to_string())
+    fn asn(&self) -> Option<u64> {
+        self.learned.asn.map(|asn| asn.get().into())
     }
 
     #[inline(never)]
@@ -284,19 +272,16 @@ impl PeerNotice {
     /// What was learned, in words that follow the name.
     #[inline(never)]
     fn words(&self) -> String {
-        let mut words = String::new();
-        match self.score() {
-            Some(score) => put(&mut words, &[" scored ", &score]),
-            None => words.push_str(" is listed as malicious"),
-        }
-        words.push_str(match self.direction {
+        let what = match self.score() {
+            Some(score) => [" scored ", &score.to_string()].concat(),
+            None => " is listed as malicious".into(),
+        };
+        let end = match self.direction {
             Direction::Ingress => " as a client",
             Direction::Egress => " as a destination",
-        });
+        };
         let codes: Vec<&str> = self.learned.findings.iter().map(Finding::code).collect();
-        if !codes.is_empty() {
-            put(&mut words, &[": ", &codes.join(", ")]);
-        }
-        words
+        let colon = if codes.is_empty() { "" } else { ": " };
+        [&what, end, colon, &codes.join(", ")].concat()
     }
 }
