@@ -347,9 +347,11 @@ async fn a_hundred_replacements_leave_no_memory_behind() -> Result<()> {
         lab.wait_for_metric("criminalip_feed_fetches_total;outcome=updated", updated).await?;
         memory.push(lab.envoy.resident_bytes()?);
     }
-    // The first rounds make the room in which the others find theirs.
+    // The first rounds make the room in which the others find theirs. Later, answers to several fetches at once, of which
+    // Envoy holds 1.4 MB each, come and go. Were only one copy or one body left behind by each of the 52 replacements of the
+    // second half, in one of the VMs, that would be 68 MB.
     let [early, late] = [&memory[..memory.len() / 2], &memory[memory.len() / 2..]].map(|half| half.iter().max());
     let (early, late) = (early.copied().unwrap_or_default(), late.copied().unwrap_or_default());
-    assert!(late <= early + early / 50, "{early} bytes became {late}: {memory:?}");
+    assert!(late <= early + 24_000_000, "{early} bytes became {late}: {memory:?}");
     Ok(())
 }

@@ -5,15 +5,17 @@ mod vectors;
 
 use host_test::{
     envoy, fake,
-    host::{Effect, Fault, Module},
+    host::{Effect, Fault, Metric, Module},
     lab,
     sim::{Answer, Config, Cost, Outcome, Request, Rule, Sim},
     trace::Level,
 };
 use serde_json::{Value, json};
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
+    rc::Rc,
     sync::LazyLock,
     time::Duration,
 };
@@ -204,6 +206,49 @@ fn replacing_a_long_feed_takes_no_callback_that_would_hold_a_request_up() {
     let updated = sim.log_lines(r#""outcome":"updated""#);
     assert!(updated.iter().any(|line| line.contains(r#""added":50000,"removed":50000"#)), "{updated:?}");
     assert!(most <= FUEL, "{most} of {FUEL} fuel in one callback");
+}
+
+/// Exactly what the VMs have of memory: the memory of a process that holds them says it less well.
+#[test]
+fn a_hundred_replacements_of_long_feeds_leave_no_memory_behind() {
+    const FEEDS: u32 = 4;
+    const ENTRIES: u32 = 100_000;
+    const ROUNDS: u32 = 25;
+    /// Bytes of an entry in a copy; in the body that it comes in, at most; and when it is read, but not packed yet.
+    const BYTES: [u64; 3] = [13, 16, 32];
+    let path = |number| format!("/{number}");
+    let feed =
+        |number| json!({"cluster": "feeds", "authority": "f", "path": path(number), "then": "deny", "every": "1s"});
+    let feeds: Vec<Value> = (0..FEEDS).map(feed).collect();
+    let config = Config::of(MODULE.clone(), lab::plugin(json!({"lists": {"feeds": feeds}})).to_string());
+    let mut sim = Sim::start(config.workers(2).cluster(CLUSTER).cluster("feeds")).unwrap();
+    sim.set_trace(Level::Off);
+    let (vms, empty) = (sim.workers() as u64 + 1, sim.memory());
+    let round = Rc::new(Cell::new(0));
+    for number in 0..FEEDS {
+        let round = Rc::clone(&round);
+        let lines = move |_: &_| {
+            let first = (20 << 24) + round.get() * FEEDS + number;
+            let lines = (0..ENTRIES).map(|place| format!("{}\n", Ipv4Addr::from(first + place * 331)));
+            Answer::response(200, lines.collect::<String>())
+        };
+        sim.tell("feeds", Rule::by(lines).on(&path(number)));
+    }
+    for now in 0..=ROUNDS {
+        round.set(now);
+        let (updated, end) = (Metric::Counter(u64::from(FEEDS * (now + 1))), sim.now() + PATIENCE);
+        while sim.metric("criminalip_feed_fetches_total;outcome=updated") != Some(updated.clone()) {
+            assert!(sim.now() < end, "round {now}: {:?}", sim.metrics());
+            sim.run_for(Duration::from_millis(50));
+        }
+    }
+    // Each VM has all copies, and now and then one in the making; and half as much again for the gaps between what comes and
+    // goes. Were a tenth of a copy left behind each time, it would be more.
+    let [copy, body, read] = BYTES;
+    let needed = vms * u64::from(ENTRIES) * (u64::from(FEEDS) * copy + body + read);
+    let most = empty + needed * 3 / 2;
+    let memory = sim.memory();
+    assert!(memory <= most, "{memory} bytes, {empty} of them before there was a feed, and at most {most}");
 }
 
 /// What writing a request down may cost in fuel.
