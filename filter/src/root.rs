@@ -114,8 +114,8 @@ impl Root {
         let mut fetches = core::mem::take(&mut self.fetches);
         let listens = self.loaded.as_ref().is_some_and(|loaded| loaded.site.config.role == Role::Control);
         self.run(|worker, proxy, effects| {
-            worker.releases.extend(worker.unfinished.drain(..));
-            worker.resolved.extend(worker.undecided.drain(..));
+            worker.unfinished.drain(..).for_each(|release| worker.releases.push_back(release));
+            worker.undecided.drain(..).for_each(|resolved| worker.resolved.push_back(resolved));
             fetches.tend(id, worker, proxy, effects);
             if listens {
                 worker.gate.tend_listener(proxy, effects);
@@ -322,7 +322,7 @@ pub(crate) fn carry_out(worker: &mut Worker, effects: &mut Effects) {
     }
     effects.look.drain(..).for_each(worker::tell_to_look);
     effects.wake.drain(..).for_each(|root| worker.wake(root));
-    worker.releases.extend(effects.released.drain(..));
+    effects.released.drain(..).for_each(|release| worker.releases.push_back(release));
 }
 
 /// Reads the answer to a lookup.
