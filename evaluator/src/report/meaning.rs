@@ -76,7 +76,9 @@ pub(super) fn exact_category(category: &str) -> Option<Finding> {
 /// `MISP` and `reputation` say only that some list has the address, not what for, and lists keep resolvers that malware
 /// merely asked; they count for nothing.
 pub(super) fn category(category: &str) -> Option<Finding> {
-    let begins = |word: &str| after(category, word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+    let begins = |word: &str| {
+        after(category, word).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+    };
     ANONYMITY.iter().chain(OTHER).find(|(word, _)| begins(word)).map(|(_, finding)| *finding)
 }
 
