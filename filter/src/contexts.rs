@@ -108,6 +108,7 @@ impl Streams {
     }
 
     fn insert(&mut self, id: StreamId, stream: Stream) {
+        // Numbers begin again after 2^32.
         self.remove(id.0);
         if let Some(streams) = self.like(id.0) {
             streams.push((id.0, stream));

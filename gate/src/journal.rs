@@ -58,6 +58,8 @@ pub(crate) struct Journal {
     /// The newest entry of each client and destination, by hash; a collision costs an entry.
     recent: Box<[u64]>,
     hasher: FixedState,
+    /// Hosts are chosen by clients: none may have the hash of another at will.
+    seed: u64,
     sites: Vec<Option<Rc<Site>>>,
 }
 
@@ -71,6 +73,7 @@ impl Journal {
             window: Duration::ZERO,
             recent: Box::default(),
             hasher: FixedState::with_seed(seed),
+            seed,
             sites: Vec::new(),
         }
     }
@@ -109,7 +112,7 @@ impl Journal {
             }
         }
         if let Some(host) = &seen.remote.host {
-            hasher.write_u64(hash((0, 0), host).h1);
+            hasher.write_u64(hash((self.seed, 0), host).h1);
         }
         hasher.write_u32(u32::from(site) << 16 | u32::from(seen.port.unwrap_or(0)));
         hasher.finish()
