@@ -13,7 +13,7 @@ use crate::worker::{self, Worker};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use evaluator::{Assessment, read_answer, read_domain_answer};
+use evaluator::{Assessment, ip_text, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Lookup, LookupError, LookupId, Mistake, Moment, Proxy, Release, Role, RootId, Site,
     Sorted, Subject,
@@ -286,7 +286,7 @@ impl Root {
     fn send(&self, lookup: &Lookup) -> Option<u32> {
         let api = &lookup.site.config.api;
         let path = match &lookup.subject {
-            Subject::Address(address) => format!("/v1/asset/ip/report?ip={address}&full={}", api.full),
+            Subject::Address(address) => format!("/v1/asset/ip/report?ip={}&full={}", ip_text(*address), api.full),
             // Normalised, so nothing in it needs escaping.
             Subject::Domain(name) => format!("/v1/domain/quick/malicious/view?domain={name}"),
         };

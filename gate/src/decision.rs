@@ -3,7 +3,7 @@
 use crate::writer::Writer;
 use crate::{Config, Fallback, Halt, LookupError, Mode, Named, Remote};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use evaluator::{Action, Entry, Findings, HostEntry, Source, Verdict, ip_text, network_text};
 use ipnet::IpNet;
 
@@ -216,7 +216,7 @@ impl<'s> Decision<'s> {
                 if let Some(feed) = config.lists.feeds.get(feed) {
                     line.object("feed");
                     line.text("name", &feed.name());
-                    line.text("cidr", &net.to_string());
+                    line.text("cidr", &network_text(net));
                     line.close('}');
                 }
             }

@@ -109,7 +109,7 @@ fn about(remote: &Remote, direction: Direction) -> String {
     match remote.address {
         Some(address) => {
             let host = host.map_or(String::new(), |host| format!("{host}, "));
-            let link = report_link(address);
+            let (address, link) = (ip_text(address), report_link(address));
             format!(
                 "{end} is {host}{address}. <a href=\"{link}\" rel=\"noreferrer\">What Criminal IP knows about it</a>"
             )

@@ -15,7 +15,7 @@ use crate::{Effects, Gate, Moment, Proxy, Sorted};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
-use evaluator::{Runs, Timestamp};
+use evaluator::{Runs, Timestamp, ip_text, network_text};
 use ipnet::IpNet;
 
 /// How far ahead of the proxy's the clock of whoever hands an event in may be.
@@ -58,7 +58,7 @@ impl Gate {
             return Err(Problem::new(409, "conflict", "another event was handed in with this Idempotency-Key"));
         }
         if is_new {
-            let source = source(&alert).map_or(String::new(), |net| [" of ", &net.to_string()].concat());
+            let source = source(&alert).map_or(String::new(), |net| [" of ", &network_text(net)].concat());
             let detail = [alert.kind.name(), &source].concat();
             audit(What::Event, &name(&alert), &alert.by, Some(&detail), proxy, effects);
             self.tell_crew(proxy, effects);
@@ -131,7 +131,7 @@ pub(crate) fn ended(alert: &Alert, parts: &[Option<Part>], at: Timestamp) -> End
     writer.close('}');
     let (found, source) = (merged(parts), source(alert));
     let denied = found.iter().filter(|found| found.denied_by.is_some()).count();
-    let source = source.map_or(String::new(), |net| [" of ", &net.to_string()].concat());
+    let source = source.map_or(String::new(), |net| [" of ", &network_text(net)].concat());
     let (found, denied) = (found.len().to_string(), denied.to_string());
     let words =
         ["Event ", alert.kind.name(), &source, " ended: ", &found, " destinations, ", &denied, " denied"].concat();
@@ -152,7 +152,7 @@ fn write(writer: &mut Writer, alert: &Alert, running: bool, parts: &[Option<Part
     writer.text("at", &alert.at.timestamp().to_rfc3339());
     writer.text("window", &window(alert.window));
     let source = source(alert);
-    writer.shown("source", source.as_ref().map(|net| net as _));
+    writer.text_or_null("source", source.map(network_text).as_deref());
     writer.text_or_null("note", alert.note.as_deref());
     writer.text("action", alert.action.name());
     writer.text("by", &alert.by);
@@ -199,14 +199,14 @@ fn add<'n>(counts: &mut Sorted<&'n str, u64>, name: &'n str, more: u64) {
 fn destination(writer: &mut Writer, found: &Found) {
     writer.open('{');
     match (found.address, &found.host) {
-        (Some(address), _) => writer.text("peer", &address.to_string()),
+        (Some(address), _) => writer.text("peer", &ip_text(address)),
         (None, host) => writer.text("peer", host.as_deref().unwrap_or_default()),
     }
     writer.text_or_null("name", found.host.as_deref().or(found.name.as_deref()));
     writer.number_or_null("port", found.port.map(u64::from));
     writer.text("direction", if found.is_egress { "egress" } else { "ingress" });
     writer.list("clients");
-    found.clients.iter().for_each(|client| writer.item(&client.to_string()));
+    found.clients.iter().for_each(|client| writer.item(&ip_text(*client)));
     writer.close(']');
     writer.number("connections", found.connections.into());
     writer.text("first", &found.first.timestamp().to_rfc3339());

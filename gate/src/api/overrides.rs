@@ -9,8 +9,7 @@ use crate::core::audit;
 use crate::overrides::{self, LIMIT, Override, Put};
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy};
-use alloc::string::ToString;
-use evaluator::Action;
+use evaluator::{Action, network_text};
 use ipnet::IpNet;
 
 pub(super) fn list(query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
@@ -79,7 +78,7 @@ impl Gate {
             Some(None) => Err(Problem::not_found()),
             Some(Some(_)) => {
                 self.changed_overrides(proxy, effects);
-                audit(What::OverrideDeleted, &net.to_string(), &call.by, reason, proxy, effects);
+                audit(What::OverrideDeleted, &network_text(net), &call.by, reason, proxy, effects);
                 Ok(Reply::empty(204))
             }
         }
@@ -88,7 +87,7 @@ impl Gate {
 
 /// The members of an override.
 pub(super) fn write(writer: &mut Writer, one: &Override) {
-    writer.text("cidr", &one.net().to_string());
+    writer.text("cidr", &network_text(one.net()));
     writer.text("action", one.action().name());
     writer.text("owner", &one.owner);
     writer.text("reason", &one.reason);

@@ -12,11 +12,11 @@ use crate::{
 };
 use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
-use evaluator::{Action, Entry, Timestamp};
+use evaluator::{Action, Entry, Timestamp, network_text};
 use ipnet::IpNet;
 
 /// How often a worker looks for changes that it was not told of.
@@ -130,7 +130,7 @@ impl Gate {
                 self.changed_overrides(proxy, effects);
             }
             for one in expired {
-                audit(What::OverrideExpired, &one.net().to_string(), &one.by, Some(&one.reason), proxy, effects);
+                audit(What::OverrideExpired, &network_text(one.net()), &one.by, Some(&one.reason), proxy, effects);
             }
         }
     }
@@ -143,7 +143,7 @@ impl Gate {
             let (verb, until) = (new.action().name(), new.until.map(|until| until.to_rfc3339()));
             let until = until.map_or(String::new(), |until| [" until ", &until].concat());
             let detail = [verb, until.as_str(), ", ", &new.owner, ": ", &new.reason].concat();
-            audit(What::OverridePut, &new.net().to_string(), &new.by, Some(&detail), proxy, effects);
+            audit(What::OverridePut, &network_text(new.net()), &new.by, Some(&detail), proxy, effects);
         }
         put
     }
