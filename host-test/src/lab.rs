@@ -24,13 +24,17 @@ use tempfile::TempDir;
 /// The documentation ranges (RFC 5737, RFC 3849), which stand for public peers in tests.
 pub const DOCUMENTATION: [&str; 4] = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"];
 
+/// The longest `api.timeout` and `first_look.hold` that there may be: for tests that are not about them, which a busy machine
+/// may need all of.
+pub const LONGEST_WAIT: &str = "60s";
+
 /// A configuration of the filter for tests: the documentation ranges are public, the key is the stand-in's, and lookups
 /// and streams wait longer than any test takes. `changes` are merged in: objects key by key, everything else replaced; a
 /// `key` of null goes.
 pub fn plugin(changes: Value) -> Value {
     let mut plugin = json!({
-        "api": {"cluster": "criminalip", "key": KEY, "timeout": "20s"},
-        "first_look": {"hold": "20s"},
+        "api": {"cluster": "criminalip", "key": KEY, "timeout": LONGEST_WAIT},
+        "first_look": {"hold": LONGEST_WAIT},
         "scope": {"treat_as_public": DOCUMENTATION},
     });
     merge(&mut plugin, changes);
@@ -254,7 +258,7 @@ impl Builder {
     pub fn control(self) -> Builder {
         let tokens = json!({"read_token_env": "READ_TOKEN", "write_token_env": "WRITE_TOKEN"});
         let plugin = json!({"role": "control", "control": tokens,
-            "api": {"cluster": "criminalip", "key": KEY, "timeout": "20s"}, "scope": {"treat_as_public": DOCUMENTATION}});
+            "api": {"cluster": "criminalip", "key": KEY, "timeout": LONGEST_WAIT}, "scope": {"treat_as_public": DOCUMENTATION}});
         self.verbatim(CONTROL, &plugin.to_string())
             .place(Place::Control)
             .peers(Peers::Forwarded { use_remote_address: true, trusted_hops: 0 })

@@ -42,8 +42,9 @@ mod background;
 mod changes;
 mod message;
 
-/// How long the waiting functions of this crate wait before they give up: far longer than anything here takes.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long the waiting functions of this crate wait before they give up: far longer than anything here takes, on a machine
+/// that is slow and busy with something else as well.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Looks again and again until `look` succeeds, for [`PATIENCE`] at most: for what gives no event to wait for.
 ///

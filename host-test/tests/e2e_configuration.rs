@@ -81,7 +81,8 @@ async fn a_policy_change_counts_at_once_and_keeps_what_was_learned() -> Result<(
 
 #[tokio::test]
 async fn a_stream_held_across_an_update_ends_and_its_lookup_serves_the_new_configuration() -> Result<()> {
-    let mut lab = Lab::with(json!({})).following().start().await?;
+    // The connection of the replaced listener may take its time.
+    let mut lab = Lab::with(json!({})).following().drain_seconds(60).start().await?;
     lab.fake.tell(Rule::hold());
     let held = tokio::spawn(lab.ask(peer::C2).send());
     lab.fake.wait_for_calls(1).await?;
@@ -169,7 +170,7 @@ async fn facts_are_forgotten_after_their_time() -> Result<()> {
     lab.ask(peer::C2).send().await?;
     host_test::eventually(async || {
         lab.ask(peer::CLEAN).send().await?;
-        anyhow::ensure!(lab.fake.calls_about(peer::CLEAN).len() == 2, "asked once so far");
+        anyhow::ensure!(lab.fake.calls_about(peer::CLEAN).len() >= 2, "asked once so far");
         Ok(())
     })
     .await?;

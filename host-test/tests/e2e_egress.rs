@@ -6,7 +6,7 @@ use host_test::{
     dns::Dns,
     fake::{Answer, Rule, host, peer},
     hello::client_hello,
-    lab::{DOCUMENTATION, Lab},
+    lab::{DOCUMENTATION, LONGEST_WAIT, Lab},
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ fn home(_: &str) -> Option<Ipv4Addr> {
 fn public() -> Value {
     let mut public = DOCUMENTATION.to_vec();
     public.extend(["*.example.net", "*.example.com"]);
-    json!({"scope": {"treat_as_public": public, "skip": []}, "first_look": {"hold": "20s"}, "log": "all",
-        "lists": {"deny": []}, "api": {"timeout": "20s"}})
+    json!({"scope": {"treat_as_public": public, "skip": []}, "first_look": {"hold": LONGEST_WAIT}, "log": "all",
+        "lists": {"deny": []}, "api": {"timeout": LONGEST_WAIT}})
 }
 
 async fn forward_proxy(dns: &Dns) -> Result<Lab> {
@@ -89,7 +89,7 @@ fn numbered(name: &str) -> Option<Ipv4Addr> {
 /// A forward proxy that does not ask about names, and the report about one of the addresses.
 async fn resolving_proxy(dns: &Dns) -> Result<Lab> {
     let changes = json!({"scope": {"treat_as_public": ["127.0.0.0/8"]}, "select": {"domains": false}, "log": "all",
-        "first_look": {"hold": "20s"}, "lists": {"deny": []}, "api": {"timeout": "20s"}});
+        "first_look": {"hold": LONGEST_WAIT}, "lists": {"deny": []}, "api": {"timeout": LONGEST_WAIT}});
     let lab = Lab::shipped("forward-proxy.yaml", changes, |bootstrap| dns.resolve_for(bootstrap)).await?;
     for (ip, level) in [([127, 0, 0, 1], "Critical"), ([127, 0, 0, 2], "Critical"), ([127, 0, 0, 3], "Safe")] {
         let ip = IpAddr::from(ip);

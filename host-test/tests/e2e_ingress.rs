@@ -4,13 +4,13 @@ use anyhow::Result;
 use host_test::{
     client::{Ask, raw},
     fake::peer,
-    lab::{DOCUMENTATION, Lab},
+    lab::{DOCUMENTATION, LONGEST_WAIT, Lab},
 };
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
 fn public() -> Value {
-    json!({"scope": {"treat_as_public": DOCUMENTATION}, "first_look": {"hold": "20s"}, "api": {"timeout": "20s"}})
+    json!({"scope": {"treat_as_public": DOCUMENTATION}, "first_look": {"hold": LONGEST_WAIT}, "api": {"timeout": LONGEST_WAIT}})
 }
 
 /// Has the load balancer be this machine.

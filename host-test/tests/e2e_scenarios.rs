@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use host_test::{
     envoy::config::Place,
-    lab::{Lab, MAIN},
+    lab::{LONGEST_WAIT, Lab, MAIN},
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ fn scenario(name: &str) -> Result<Value> {
 
 async fn scenario_lab(name: &str, server: &Server) -> Result<Lab> {
     let mut shipped = scenario(name)?;
-    shipped["first_look"] = json!({"hold": "20s"});
+    shipped["first_look"] = json!({"hold": LONGEST_WAIT});
     let place = Place::BeforeTcp(server.address());
     let lab = Lab::with(shipped).place(place).control().start().await?;
     ready(&lab).await?;
@@ -115,7 +115,7 @@ async fn scenario_after_hours() -> Result<()> {
     let server = Server::start(b"")?;
     let mut shipped = scenario("after-hours.json")?;
     assert_eq!(shipped["select"]["after_hours"]["working"], "Mon-Fri 09:00-18:00");
-    shipped["first_look"] = json!({"hold": "20s"});
+    shipped["first_look"] = json!({"hold": LONGEST_WAIT});
     // Half an hour of each day that is not now.
     let hour = (hours_since_1970()? + 12) % 24;
     let working = format!("Mon-Sun {hour:02}:00-{hour:02}:30");

@@ -237,7 +237,8 @@ async fn connections_that_passed_on_several_workers_are_all_closed_by_one_answer
 #[tokio::test]
 async fn a_connection_held_across_an_update_ends_by_the_configuration_under_which_it_came() -> Result<()> {
     let server = Server::start(b"")?;
-    let mut lab = builder(&server, json!({})).following().start().await?;
+    // It is the verdict that closes it, and not the end of the replaced listener.
+    let mut lab = builder(&server, json!({})).following().drain_seconds(60).start().await?;
     lab.fake.tell(Rule::hold());
     let mut held = Client::from(peer::C2, lab.address(MAIN)).await?;
     lab.fake.wait_for_calls(1).await?;

@@ -6,7 +6,7 @@ use host_test::{
     envoy,
     fake::{Rule, peer},
     lab::{
-        DOCUMENTATION, Lab,
+        DOCUMENTATION, LONGEST_WAIT, Lab,
         shipped::{lead, yaml},
     },
     tcp::{Client, Server},
@@ -18,8 +18,8 @@ const TAG: &str = "x-criminalip";
 
 /// The documentation's addresses can be looked up, and lookups have all the time they take.
 fn public(mode: &str) -> Value {
-    json!({"mode": mode, "scope": {"treat_as_public": DOCUMENTATION}, "first_look": {"hold": "20s"},
-        "api": {"timeout": "20s"}})
+    json!({"mode": mode, "scope": {"treat_as_public": DOCUMENTATION}, "first_look": {"hold": LONGEST_WAIT},
+        "api": {"timeout": LONGEST_WAIT}})
 }
 
 /// Has the PROXY protocol say who the peer and the destination are.

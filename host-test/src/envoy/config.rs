@@ -128,8 +128,8 @@ impl Listener {
             "http_protocol_options": {"enable_trailers": true},
             "use_remote_address": use_remote_address,
             "xff_num_trusted_hops": trusted_hops,
-            "request_timeout": "25s",
-            "stream_idle_timeout": "25s",
+            "request_timeout": "120s",
+            "stream_idle_timeout": "120s",
             // A client that reads to the end waits for it.
             "delayed_close_timeout": "0.05s",
             "access_log": access_log,
@@ -300,7 +300,8 @@ pub(crate) fn cluster(name: &str, address: SocketAddr) -> Value {
     json!({
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "1s",
+        // A server that is busy may be slow to take a connection; one that is not there refuses it at once.
+        "connect_timeout": "60s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
             {"endpoint": {"address": socket_address(address)}},
         ]}]},
