@@ -59,6 +59,7 @@ async fn feeds_of_every_format_are_fetched_once_for_all_workers_and_decide() -> 
         with(feed("/c2.csv", "deny"), json!({"format": "csv", "column": "IP"})),
         with(feed("/stix.json", "tag"), json!({"format": "stix"})),
     ];
+    let began = Instant::now();
     let lab = lab(&server, &feeds).workers(3).start().await?;
     lab.wait_for_metric("criminalip_feed_fetches_total;outcome=updated", 3).await?;
     for (peer, expected, tag) in [
@@ -85,7 +86,8 @@ async fn feeds_of_every_format_are_fetched_once_for_all_workers_and_decide() -> 
         (&decision["rule"], &decision["source"], &decision["feed"]),
         (&json!("feed"), &json!("feed"), &json!({"name": "feeds.internal/c2.csv", "cidr": "12.1.1.1/32"}))
     );
-    assert!(decision["age"].as_u64().is_some_and(|age| age < 30), "{decision}");
+    let oldest = began.elapsed().as_secs() + 1;
+    assert!(decision["age"].as_u64().is_some_and(|age| age <= oldest), "{oldest}: {decision}");
     for path in ["/plain.txt", "/c2.csv", "/stix.json"] {
         let fetched = server.fetched(path);
         assert_eq!(fetched.len(), 1, "{path}");
@@ -235,32 +237,40 @@ fn clock() -> Result<f64> {
 
 #[tokio::test]
 async fn an_allow_entry_that_expires_stops_working_at_that_second() -> Result<()> {
-    // Late in a second, so that ticks of a second from the start on would come too late.
+    let start = async |until: f64| {
+        let entry = json!({"cidr": "203.0.113.50", "until": jiff::Timestamp::from_second(until as i64)?.to_string()});
+        Lab::with(json!({"lists": {"allow": [entry], "deny": [{"cidr": "203.0.113.0/24"}]}}))
+            .peers(Peers::Forwarded { use_remote_address: true, trusted_hops: 1 })
+            .answering()
+            .start()
+            .await
+    };
+    // It is to expire some seconds after the start, however long that takes on this machine.
+    let before = clock()?;
+    drop(start(before + 3600.0).await?);
     let now = clock()?;
-    let until = now.ceil() + 3.0;
-    let entry = json!({"cidr": "203.0.113.50", "until": jiff::Timestamp::from_second(until as i64)?.to_string()});
-    let lab = Lab::with(json!({"lists": {"allow": [entry], "deny": [{"cidr": "203.0.113.0/24"}]}}))
-        .peers(Peers::Forwarded { use_remote_address: true, trusted_hops: 1 })
-        .answering()
-        .start()
-        .await?;
+    let until = (now + 3.0 * (now - before)).ceil() + 3.0;
+    let lab = start(until).await?;
     let peer: IpAddr = "203.0.113.50".parse()?;
     let mut line = Line::connect(lab.address(MAIN)).await?;
-    let (mut allowed, mut last_allowed, mut first_denied) = (0, 0.0, f64::MAX);
+    let (first, mut in_time, mut late, mut first_denied) = (clock()?, 0.0, 0.0, f64::MAX);
     while clock()? < until + 1.5 {
         let sent = clock()?;
         let source = line.ask(peer).await?;
         if source == "refused" {
             first_denied = clock()?.min(first_denied);
+        } else if sent < until {
+            in_time += 1.0;
         } else {
-            allowed += 1;
-            last_allowed = sent;
+            late += 1.0;
         }
     }
-    assert!(allowed > 100, "{allowed}");
+    assert!(in_time > 10.0, "{in_time}");
     assert!(first_denied >= until, "{} s too soon", until - first_denied);
-    // The time that a busy machine takes for a turn of the loop.
-    assert!(last_allowed < until + 0.2, "{} s too late", last_allowed - until);
+    // As many as this machine answers in a fifth of a second. On a busy one that may be none, but then the first may still
+    // be answered before the tick.
+    let fifth = in_time / (until - first) / 5.0;
+    assert!(late <= fifth + 2.0, "{late} were allowed too late, and {in_time} in the {} s before", until - first);
     Ok(())
 }
 
@@ -300,7 +310,7 @@ async fn a_hundred_thousand_prefixes_are_replaced_and_no_request_is_slower_by_5_
     let to = lab.address(MAIN);
     flood::make_known(to, peer::TOR).await?;
     let mut lines = vec![Line::connect(to).await?, Line::connect(to).await?];
-    let mut more = Vec::new();
+    let (mut more, mut quiets) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         // The server says that nothing has changed, then something has.
         server.put("/list", Page { status: 503, ..Page::of("") });
@@ -315,11 +325,19 @@ async fn a_hundred_thousand_prefixes_are_replaced_and_no_request_is_slower_by_5_
             Ok(())
         })
         .await?;
-        more.push((replacing.as_secs_f64() - quiet.as_secs_f64()) * 1e3);
+        let [quiet, replacing] = [quiet, replacing].map(|time| time.as_secs_f64() * 1e3);
+        more.push(replacing - quiet);
+        quiets.push(quiet);
     }
     more.sort_by(f64::total_cmp);
+    quiets.sort_by(f64::total_cmp);
     let median = more[more.len() / 2];
-    assert!(median < 5.0, "the slowest request beside a replacement took longer by, in ms: {more:.1?}");
+    // On a busy machine the slowest requests differ without any replacement, by as much as this.
+    let noise = quiets[quiets.len() - 1] - quiets[0];
+    assert!(
+        median < 5.0 + noise,
+        "the slowest request beside a replacement took longer by, in ms: {more:.1?}; without one it took {quiets:.1?}"
+    );
     lab.wait_for_metric("criminalip_feed_entries", 100_000).await?;
     Ok(())
 }
