@@ -6,7 +6,7 @@ use host_test::{
     envoy::config::Place,
     eventually,
     fake::{Options, Rule},
-    lab::{CONTROL, Lab, MAIN, READ_TOKEN, WRITE_TOKEN, outbound, plugin},
+    lab::{CONTROL, LONGEST_WAIT, Lab, MAIN, READ_TOKEN, WRITE_TOKEN, outbound, plugin},
     tcp::{Client, Server},
 };
 use serde_json::{Value, json};
@@ -206,6 +206,15 @@ async fn tunnels_on_every_worker(lab: &Lab, to: u8) -> Result<Vec<Client>> {
     anyhow::bail!("some worker gets no connection: {before:?}")
 }
 
+/// How long a word and its answer take over all of them, one after the other.
+async fn all_answered(tunnels: &mut [Client]) -> Result<Duration> {
+    let start = Instant::now();
+    for tunnel in tunnels {
+        tunnel.exchange(b"still here").await?;
+    }
+    Ok(start.elapsed())
+}
+
 /// How long it takes until all of them are closed.
 async fn all_closed(tunnels: Vec<Client>) -> Result<Duration> {
     let start = Instant::now();
@@ -216,7 +225,7 @@ async fn all_closed(tunnels: Vec<Client>) -> Result<Duration> {
 }
 
 /// Workers tell each other, and look by themselves every 0.9 seconds. A machine that is busy with something else gets another
-/// two chances.
+/// two chances, and as much longer as it takes for ten times the same traffic.
 #[tokio::test]
 async fn from_the_answer_or_the_override_to_closed_connections_on_all_workers_it_takes_less_than_a_second() -> Result<()>
 {
@@ -224,23 +233,25 @@ async fn from_the_answer_or_the_override_to_closed_connections_on_all_workers_it
     let lab = lab(&server).await?;
     let (mut answered, mut overridden) = (Vec::new(), Vec::new());
     for number in [201, 202, 203] {
-        let tunnels = tunnels_on_every_worker(&lab, number).await?;
+        let mut tunnels = tunnels_on_every_worker(&lab, number).await?;
         lab.fake.tell(Rule { held: true, ..outbound(destination(number), true) });
         lab.hand_in(json!({"type": "malware", "source": LAPTOPS[0]})).await?;
         lab.fake.wait_for_call_about(destination(number)).await?;
+        let pace = all_answered(&mut tunnels).await?;
         lab.fake.release();
-        answered.push(all_closed(tunnels).await?);
+        answered.push((all_closed(tunnels).await?, pace));
         assert_eq!(on_every_worker(&lab, LAPTOPS[1], number).await?, BTreeSet::from([403]), "{number}");
 
         let number = number + 10;
-        let tunnels = tunnels_on_every_worker(&lab, number).await?;
+        let mut tunnels = tunnels_on_every_worker(&lab, number).await?;
+        let pace = all_answered(&mut tunnels).await?;
         let deny = json!({"action": "deny", "owner": "soc", "reason": "incident 42"});
         lab.operate("PUT", &format!("/v1/overrides/{}", destination(number)), deny, 201).await?;
-        overridden.push(all_closed(tunnels).await?);
+        overridden.push((all_closed(tunnels).await?, pace));
         assert_eq!(on_every_worker(&lab, LAPTOPS[1], number).await?, BTreeSet::from([403]), "{number}");
     }
     for times in [answered, overridden] {
-        assert!(times.iter().any(|time| *time < Duration::from_secs(1)), "{times:?}");
+        assert!(times.iter().any(|(time, pace)| *time < Duration::from_secs(1) + *pace * 10), "{times:?}");
     }
     Ok(())
 }
@@ -422,7 +433,7 @@ async fn a_siem_hands_its_alert_in_by_the_shipped_program_once() -> Result<()> {
 
 #[tokio::test]
 async fn the_shipped_configuration_serves_operators_and_nobody_else() -> Result<()> {
-    let lab = Lab::shipped("control.yaml", json!({"api": {"timeout": "20s"}}), |_| {}).await?;
+    let lab = Lab::shipped("control.yaml", json!({"api": {"timeout": LONGEST_WAIT}}), |_| {}).await?;
     lab.wait_for_workers(2).await?;
     let status = lab.operate("GET", "/v1/status", Value::Null, 200).await?;
     assert_eq!(status["gates"][0]["journal"], 8192, "they are one VM: {status}");
