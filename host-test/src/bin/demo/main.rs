@@ -21,7 +21,7 @@ use host_test::{
     upstream::Upstream,
 };
 use rows::{Answer, Outcome, Row};
-use std::{env, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tempfile::TempDir;
 
 /// Starts Envoy with the filter, sends requests for several peers, and prints what became of them. Asks the real
@@ -41,8 +41,6 @@ struct Arguments {
 }
 
 const KEY_VARIABLE: &str = "CRIMINALIP_API_KEY";
-/// How slow the stand-in is about [`rows::SLOW`]: slower than a request is held.
-const SLOWNESS: Duration = Duration::from_millis(1500);
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -104,7 +102,8 @@ struct Stage {
     control: SocketAddr,
     /// Kept running.
     _upstream: Upstream,
-    _fake: Option<Fake>,
+    /// The stand-in, where it is not the real Criminal IP that is asked.
+    fake: Option<Fake>,
 }
 
 impl Stage {
@@ -112,7 +111,7 @@ impl Stage {
         let upstream = Upstream::start()?;
         let fake = if key.is_none() { Some(Fake::start(Options::default())?) } else { None };
         if let Some(fake) = &fake {
-            fake.tell(Rule::delay(SLOWNESS).only(rows::SLOW));
+            fake.tell(Rule::hold().only(rows::SLOW));
         }
         let api = fake.as_ref().map_or(Api::Real, |fake| Api::StandIn(fake.address()));
         let start = Start {
@@ -131,7 +130,7 @@ impl Stage {
         let (listener, egress, control) = (address("demo")?, address("egress")?, address("control")?);
         let who = if fake.is_some() { "a stand-in for Criminal IP" } else { "Criminal IP" };
         println!("Envoy listens on {listener} and asks {who}.\n");
-        Ok(Stage { envoy, listener, egress, control, _upstream: upstream, _fake: fake })
+        Ok(Stage { envoy, listener, egress, control, _upstream: upstream, fake })
     }
 
     /// Sends the first requests of a row, waits until what they asked for is known, and sends one more.
@@ -144,6 +143,10 @@ impl Stage {
         let first = waited.context("a row has one request at least")?.clone();
         if let Some(other) = firsts.iter().find(|other| other.code != first.code || other.verdict != first.verdict) {
             bail!("answered differently at once: {first:?} and {other:?}");
+        }
+        if let Some(fake) = &self.fake {
+            // About a peer that nothing is known about in time it answers now.
+            fake.release();
         }
         self.envoy.wait_for_stat("cluster.criminalip.upstream_rq_active", 0).await?;
         let mut attempts = 0;
