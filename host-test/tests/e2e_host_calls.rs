@@ -11,16 +11,22 @@ use host_test::{
 };
 use serde_json::json;
 
-/// The calls in these lines of Envoy's log, in their order: those into the VM with `>`, those out of it with `<`. The memory
-/// that Envoy asks for to hand a value over is part of the call that gets it, and a tick is no part of a request: they are
-/// left out.
-fn calls(log: &[String]) -> Vec<String> {
+/// The calls in these lines of Envoy's log, in their order, on the thread that makes the first such one: those into the VM with
+/// `>`, those out of it with `<`. The memory that Envoy asks for to hand a value over is part of the call that gets it, and a
+/// tick is no part of a request: they are left out, and so is what the VMs of other threads do meanwhile.
+fn calls_beside(log: &[String], first: &str) -> Vec<String> {
+    // Behind level and logger is the thread.
+    let of_wasm = || log.iter().filter_map(|line| line.strip_prefix("trace wasm ")?.split_once(" ["));
+    let mark = format!("host->vm] proxy_{first}(");
+    let Some((own, _)) = of_wasm().find(|(_, line)| line.starts_with(&mark)) else { return Vec::new() };
+    calls(of_wasm().filter(|(thread, _)| *thread == own).map(|(_, line)| line))
+}
+
+fn calls<'log>(lines: impl Iterator<Item = &'log str>) -> Vec<String> {
     const OTHERS: [&str; 2] = ["on_tick", "on_memory_allocate"];
     let mut calls = Vec::new();
     let mut within = None;
-    // Behind level and logger is the thread.
-    let of_wasm = log.iter().filter_map(|line| Some(line.strip_prefix("trace wasm ")?.split_once(" [")?.1));
-    for line in of_wasm {
+    for line in lines {
         let Some((border, call)) = line.split_once("] ") else { continue };
         let call = call.trim_start_matches("env.").trim_start_matches("proxy_");
         let name = call.split(['(', ' ']).next().unwrap_or(call);
@@ -46,13 +52,12 @@ async fn calls_for(lab: &Lab, ask: Ask) -> Result<(Reply, Vec<String>)> {
 /// The calls from the creation of a context, after so many lines of the log, to its end.
 async fn calls_of_a_context(lab: &Lab, from: usize) -> Result<Vec<String>> {
     let own = host_test::eventually(async || {
-        let calls = calls(&lab.envoy.log()[from..]);
-        let start = calls.iter().position(|call| call == "> on_context_create");
-        let end = calls.iter().position(|call| call == "> on_done");
-        match (start, end) {
-            (Some(start), Some(end)) => Ok(calls[start..=end].to_vec()),
-            _ => anyhow::bail!("not over: {calls:?}"),
-        }
+        let calls = calls_beside(&lab.envoy.log()[from..], "on_context_create");
+        // The end of the context before may come late.
+        let mut own: Vec<_> = calls.into_iter().skip_while(|call| call != "> on_context_create").collect();
+        let Some(end) = own.iter().position(|call| call == "> on_done") else { anyhow::bail!("not over: {own:?}") };
+        own.truncate(end + 1);
+        Ok(own)
     })
     .await?;
     lab.envoy.set_log_level("wasm", "info").await?;
@@ -181,8 +186,8 @@ async fn once_per_connection_a_request_costs_no_call_but_that_which_brings_its_b
     }
     drop(connection);
     let calls = host_test::eventually(async || {
-        let calls = calls(&lab.envoy.log()[from..]);
-        anyhow::ensure!(calls.iter().any(|call| call == "> on_done"), "{calls:?}");
+        let calls = calls_beside(&lab.envoy.log()[from..], "on_done");
+        anyhow::ensure!(!calls.is_empty(), "not over");
         Ok(calls)
     })
     .await?;
