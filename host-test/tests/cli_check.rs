@@ -229,6 +229,7 @@ fn a_column_of_a_csv_file_is_a_batch() -> Result<()> {
 #[test]
 fn a_batch_that_was_broken_off_goes_on_where_it_was() -> Result<()> {
     let desk = Desk::new()?;
+    desk.fake.tell(Rule::hold().only(peer::SCANNER));
     let mut child = desk
         .shell(&format!("exec {ASK} --no-cache --resume done.jsonl --batch -"))
         .stdin(Stdio::piped())
@@ -236,7 +237,6 @@ fn a_batch_that_was_broken_off_goes_on_where_it_was() -> Result<()> {
         .spawn()?;
     let mut input = child.stdin.take().context("a pipe")?;
     input.write_all(b"192.0.2.10\n192.0.2.20\n192.0.2.30\n")?;
-    desk.fake.tell(Rule::hold().only(peer::SCANNER));
     // The third is under way when the command is killed, and what the second came to is written, which may take longer.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         desk.fake.wait_for_call_about(peer::SCANNER).await?;

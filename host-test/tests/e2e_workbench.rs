@@ -130,6 +130,7 @@ async fn the_page_shows_events_as_they_go_on_and_filters_peers() -> Result<()> {
     assert_eq!(browser.run(&open, json!([])).await?, json!(true), "it stays open");
 
     let rows = "return [...document.querySelectorAll('#peer-rows tr')].map(row => row.dataset.key)";
+    browser.until("return document.querySelectorAll('#peer-rows tr').length === 1").await?;
     assert_eq!(browser.run(rows, json!([])).await?, json!(["192.0.2.50"]));
     browser
         .run(
