@@ -31,7 +31,7 @@ pub(super) struct Observed {
 }
 
 /// How long the last lines of the log may take, after the last event that can be waited for.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const LAST_LINES: Duration = Duration::from_secs(20);
 
 /// Runs it.
 ///
