@@ -279,7 +279,8 @@ async fn the_end_of_a_security_event_is_told_once_for_all_workers() -> Result<()
     let receiver = receiver(200)?;
     let changes = json!({"notify": notify("/hook"), "journal": {"entries": 1024}});
     let lab = lab(&receiver, changes).control().workers(3).start().await?;
-    lab.wait_for_workers(3).await?;
+    // The main thread is one of them.
+    lab.wait_for_workers(4).await?;
     for peer in [peer::TOR, peer::ATTACK, peer::CLEAN].repeat(10) {
         lab.ask(peer).send().await?;
     }

@@ -25,7 +25,8 @@ async fn stage(workers: u16) -> Result<Option<(Lab, Browser)>> {
     for peer in [peer::CRITICAL, peer::ATTACK, peer::TOR, peer::VPN, peer::SCANNER, peer::CLEAN] {
         lab.ask(peer).send().await?;
     }
-    lab.wait_for_workers(usize::from(workers)).await?;
+    // The main thread is one of them.
+    lab.wait_for_workers(usize::from(workers) + 1).await?;
     Ok(Some((lab, browser)))
 }
 
