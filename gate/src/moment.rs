@@ -10,7 +10,7 @@ pub struct Moment(u64);
 /// So many seconds have no number in milliseconds.
 const SECONDS: u64 = u64::MAX / 1000;
 
-/// For how long a busy machine may hold a worker up after it has read the clock. What other workers write down meanwhile may
+/// For how long a busy machine may hold a worker up after it has read the clock. What it or others write down meanwhile may
 /// lie so much further ahead of that time.
 const HELD_UP: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,12 @@ impl Moment {
     /// Whether this moment is still to come, and near enough to be meant: when the clock is set back, what was to happen
     /// soon would otherwise have to wait for the old time to come round again.
     pub(crate) fn is_ahead_of(self, now: Moment, most: Duration) -> bool {
-        now < self && self <= now.after(most).after(HELD_UP)
+        now < self && self <= now.horizon(most)
+    }
+
+    /// The last moment that is near enough to be meant, where nothing is to come later than after `most`.
+    pub(crate) fn horizon(self, most: Duration) -> Moment {
+        self.after(most).after(HELD_UP)
     }
 
     /// The time from this moment until `later`; zero where that has passed.

@@ -59,7 +59,7 @@ impl Waiters {
     /// The streams that have waited long enough, and those whose deadline is out of reach since the clock was set back.
     pub(crate) fn overdue(&self, now: Moment) -> Vec<StreamId> {
         let past = self.by_deadline.range(0..=now.into());
-        let unreachable = self.by_deadline.range(u128::from(now.after(LONGEST_HOLD)).saturating_add(1)..=u128::MAX);
+        let unreachable = self.by_deadline.range(u128::from(now.horizon(LONGEST_HOLD)).saturating_add(1)..=u128::MAX);
         past.chain(unreachable).map(|(_, stream)| stream.into()).collect()
     }
 

@@ -205,6 +205,17 @@ fn a_clock_that_is_set_back_holds_nothing_up() {
 }
 
 #[test]
+fn a_stream_that_came_after_the_clock_was_read_is_held_as_long_as_any_may_be() {
+    let mut world = World::new(r#", "first_look": {"hold": "60s"}"#);
+    world.wait(1);
+    assert!(matches!(world.admit(1, TOR), Admitted::Held));
+    for (now, released) in [(0, 0), (60_000, 0), (60_001, 1)] {
+        world.now = START.after(Duration::from_millis(now));
+        assert_eq!(world.sweep().len(), released, "{now}");
+    }
+}
+
+#[test]
 fn a_lane_of_a_worker_that_died_comes_free() {
     let mut fleet = Fleet::new(2, patient(""));
     fleet.request(0, peer(1));
