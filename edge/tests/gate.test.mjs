@@ -1,6 +1,6 @@
 // The gate before an origin, end to end, in every runtime: verdicts, and who the peer is.
 import assert from "node:assert/strict";
-import { configuration, everywhere, peer, Rig } from "./rig.mjs";
+import { everywhere, PATIENT, peer } from "./rig.mjs";
 
 const TOR_TAG = "verdict=tag, score=60, findings=(tor proxy), source=";
 
@@ -170,5 +170,4 @@ everywhere((runtime, scenario) => {
     await rig.fake.release();
     assert.equal((await reply).origin.bytes, body.length);
   });
-  // Nothing here is about the hold, which a busy machine needs all of.
-}, { first_look: { hold: "20s" } });
+}, { first_look: PATIENT });

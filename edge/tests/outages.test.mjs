@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { closed, eventually } from "./processes.mjs";
-import { configuration, everywhere, peer, Rig } from "./rig.mjs";
+import { configuration, everywhere, PATIENT, peer, Rig } from "./rig.mjs";
 
 /** How the stand-in fails, and the reason under which that is logged. */
 const FAILURES = [
@@ -19,6 +19,9 @@ const FAILURES = [
   ["padded:200000", "too_large"],
 ];
 
+/** In milliseconds, but for the parts of one that two clocks leave out. */
+const SECOND = 990;
+
 everywhere((runtime, scenario) => {
   const learnedAt = (rig, from, start) =>
     eventually(async () => {
@@ -28,11 +31,11 @@ everywhere((runtime, scenario) => {
 
   // On a busy machine only silence may be taken for a timeout.
   for (const [on_error, status, timeout, failures] of [
-    ["allow", 200, "20s", FAILURES],
-    ["deny", 403, "20s", FAILURES],
-    ["deny", 403, "1s", [["silence", "timeout"]]],
+    ["allow", 200, "60s", FAILURES],
+    ["deny", 403, "60s", FAILURES],
+    ["deny", 403, "3s", [["silence", "timeout"]]],
   ]) {
-    const failing = { api: { timeout, max_body: "100kB" }, on_error, first_look: { hold: "30s" }, cache: { ttl: { error: "1s" } } };
+    const failing = { api: { timeout, max_body: "100kB" }, on_error, cache: { ttl: { error: "1s" } } };
     scenario(`each failure has its own reason, with on_error: ${on_error} and a timeout of ${timeout}`, failing, {}, async (rig) => {
       for (const [at, [answer, reason]] of failures.entries()) {
         const from = `198.51.100.${at}`;
@@ -51,7 +54,7 @@ everywhere((runtime, scenario) => {
     });
   }
 
-  const keyed = { on_error: "deny", first_look: { hold: "20s" } };
+  const keyed = { on_error: "deny" };
   for (const answer of ["no_credit", "bad_key"]) {
     scenario(`what Criminal IP says about the key stops all lookups: ${answer}`, keyed, {}, async (rig) => {
       await rig.fake.tell({ answer, times: 1 });
@@ -67,16 +70,19 @@ everywhere((runtime, scenario) => {
     assert.deepEqual((await rig.ask(peer.CLEAN)).origin.tags, ["verdict=allow, source=on_error"]);
     await learnedAt(rig, peer.TOR, "verdict=tag");
     const [first, second, ...more] = await rig.fake.calls();
-    assert.ok(second.at_ms - first.at_ms >= 1_000 && more.length === 0, `${first.at_ms} ${second.at_ms}`);
+    assert.ok(second.at_ms - first.at_ms >= SECOND && more.length === 0, `${first.at_ms} ${second.at_ms}`);
   });
 
   scenario("after five failures in a row lookups stop until one succeeds", {}, {}, async (rig) => {
-    await rig.fake.tell({ answer: "server_error", times: 5 });
+    await rig.fake.tell({ answer: "server_error" });
     for (let last = 0; last < 8; last += 1) {
       assert.deepEqual((await rig.ask(`198.51.100.${last}`)).origin.tags, ["verdict=allow, source=on_error"]);
     }
-    assert.equal((await rig.fake.calls()).length, 5);
-    assert.equal((await rig.decision("198.51.100.7")).reason, "breaker_open");
+    // The next lookup is one to see whether it is over, a second later: on a slow machine that may have come already.
+    const calls = (await rig.fake.calls()).map(({ at_ms }) => at_ms);
+    assert.ok(calls.length >= 5 && calls.slice(5).every((at, index) => at - calls[index + 4] >= SECOND), calls.join());
+    await rig.program.line((line) => line.includes('"reason":"breaker_open"'));
+    await rig.fake.forgetRules();
     await learnedAt(rig, "198.51.100.9", "verdict=allow, score=20");
   });
 
@@ -89,7 +95,7 @@ everywhere((runtime, scenario) => {
     assert.equal((await rig.decision("198.51.100.1")).reason, "connection");
   });
 
-  scenario("a lookup refused for concurrency is sent again", { first_look: { hold: "20s" } }, {}, async (rig) => {
+  scenario("a lookup refused for concurrency is sent again", {}, {}, async (rig) => {
     await rig.fake.tell({ answer: "concurrency_refused", times: 2 });
     assert.equal((await rig.ask(peer.C2)).status, 403);
     assert.equal((await rig.fake.calls()).length, 3);
@@ -118,7 +124,7 @@ everywhere((runtime, scenario) => {
     await rig.ask(peer.CLEAN);
     assert.ok(await rig.program.line((line) => line.includes('"event":"configuration"') && line.includes("cache.shared_slots")));
   });
-}, { log: "all" });
+}, { first_look: PATIENT, log: "all" });
 
 for (const runtime of ["deno", "node", "bun"]) {
   test(`${runtime}: without a header to believe, whoever is connected is the peer`, async () => {

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { connect } from "node:net";
 
 /** How long anything may take before a test gives up. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 /** Waits until `what` gives something; tries again after each pause. */
 export async function eventually(what) {

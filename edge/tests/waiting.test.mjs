@@ -2,7 +2,7 @@
 // kept where it outlives the isolate.
 import assert from "node:assert/strict";
 import { eventually } from "./processes.mjs";
-import { configuration, everywhere, peer, Rig } from "./rig.mjs";
+import { configuration, everywhere, PATIENT, peer, Rig } from "./rig.mjs";
 
 const TOR_TAG = "verdict=tag, score=60, findings=(tor proxy), source=";
 const DAY = 86_400;
@@ -10,7 +10,7 @@ const DAY = 86_400;
 everywhere((runtime, scenario) => {
   const many = (count, what) => Promise.all(Array.from({ length: count }, (_, at) => what(at)));
 
-  const patient = { first_look: { hold: "20s" } };
+  const patient = { first_look: PATIENT };
   scenario("fifty first requests at once cost one lookup and all get the right answer", patient, {}, async (rig) => {
     for (const [from, status] of [[peer.TOR, 200], [peer.C2, 403]]) {
       await rig.fake.tell({ answer: "report", held: true, ip: from });
@@ -59,7 +59,7 @@ everywhere((runtime, scenario) => {
     await eventually(async () => assert.ok(rig.store.has(`portcullis/facts/2/${peer.C2}`)));
   });
 
-  const strict = { first_look: { hold: "2s", then: "deny", max_held: 2 }, log: "all" };
+  const strict = { first_look: { hold: "5s", then: "deny", max_held: 2 }, log: "all" };
   scenario("beyond max_held and past the hold first_look.then refuses", strict, {}, async (rig) => {
     await rig.fake.tell({ answer: "report", held: true });
     assert.deepEqual((await many(3, () => rig.ask(peer.TOR))).map(({ status }) => status), [403, 403, 403]);
@@ -80,7 +80,7 @@ everywhere((runtime, scenario) => {
     assert.equal((await rig.fake.calls()).length, 1);
   });
 
-  const lifetimes = { cache: { ttl: { clean: "1h", malicious: "5d" }, stale: "1h" }, policy: { block: { ttl: "1h" } } };
+  const lifetimes = { cache: { ttl: { clean: "1h", malicious: "5d" }, stale: "1h" }, policy: { block: { ttl: "1h" } }, ...patient };
   scenario("what one isolate learns the next one knows, for as long as its class says", lifetimes, { memories: true }, async (rig) => {
     const kept = (from) => rig.store.get(`portcullis/facts/2/${from}`) ?? {};
     for (const [from, seconds] of [[peer.CLEAN, 7_200], [peer.CRITICAL, 5 * DAY + 3_600]]) {
@@ -94,7 +94,7 @@ everywhere((runtime, scenario) => {
       rig.store.delete(`portcullis/facts/2/${peer.CRITICAL}`);
     }
     await rig.fake.tell({ answer: "no_credit" });
-    const next = await Rig.start(runtime, configuration({ on_error: "deny" }), { fake: rig.fake, store: rig.store, memories: true });
+    const next = await Rig.start(runtime, configuration({ on_error: "deny", ...patient }), { fake: rig.fake, store: rig.store, memories: true });
     try {
       assert.deepEqual((await next.ask(peer.CLEAN)).origin.tags, ["verdict=allow, score=20, source=shared"]);
       assert.equal((await next.ask(peer.CRITICAL)).status, 403);
