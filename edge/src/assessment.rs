@@ -12,7 +12,7 @@ pub(crate) fn write(examined: &Result<Examination, AnswerError>) -> String {
             Ok(examination) => examination,
             Err(error) => {
                 json.text("outcome", error.code());
-                return json.shown("error", Some(error));
+                return json.text("error", error.message());
             }
         };
         let Reading { assessment, subject, anomalies } = examination.reading;

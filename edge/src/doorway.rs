@@ -6,7 +6,7 @@ use crate::mistakes::{described, write_remarks};
 use crate::{moment, object};
 use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 use core::{net::IpAddr, time::Duration};
-use evaluator::{Assessment, Connection, Direction, Timestamp, ip_text, parse_peer, read_answer};
+use evaluator::{Assessment, Connection, Direction, Timestamp, filled, ip_text, parse_peer, read_answer};
 use fit::{refused, without_effect};
 use gate::{
     Admitted, Answer, Config, Consulted, Effects, Gate, Key, LookupError, LookupId, Metric, Moment, Proxy, Remote,
@@ -302,7 +302,8 @@ impl Doorway {
             let number = self.next;
             self.next = number.wrapping_add(1);
             self.asked.insert(number, Asked { id: lookup.id, peer, sent: now });
-            let path = format!("/v1/asset/ip/report?ip={}&full={}", ip_text(peer), self.site.config.api.full);
+            let full = if self.site.config.api.full { "true" } else { "false" };
+            let path = filled("/v1/asset/ip/report?ip={}&full={}", &[&ip_text(peer), full]);
             lookups.push(Call { id: number, path });
         }
         let wake = self.gate.next_event().map(|next| millis(now.until(next)));

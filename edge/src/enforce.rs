@@ -1,6 +1,6 @@
 //! What is to be done with a request whose decision is there.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
 use evaluator::Action;
 use gate::{Config, Decision, Format, LogLevel, Mode, Remote, Writer};
 

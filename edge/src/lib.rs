@@ -20,7 +20,6 @@
     )
 )]
 
-#[macro_use]
 extern crate alloc;
 
 mod mistakes;

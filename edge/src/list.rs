@@ -2,7 +2,7 @@
 
 use crate::mistakes::described;
 use crate::{moment, object};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use evaluator::{Entry, network_text, parse_peer, special_purpose};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -27,7 +27,7 @@ impl List {
     /// What is wrong with the address.
     #[wasm_bindgen(js_name = "match")]
     pub fn find(&self, address: &str, now: f64) -> Result<Option<String>, String> {
-        let peer = parse_peer(address.as_bytes()).map_err(|error| error.to_string())?;
+        let peer = parse_peer(address.as_bytes()).map_err(|error| String::from(error.message()))?;
         let listed = |Entry { net, owner, reason, until }: &Entry| {
             object(|json| {
                 json.text("cidr", &network_text(*net));
@@ -53,6 +53,6 @@ impl List {
 /// What is wrong with the address.
 #[wasm_bindgen(js_name = isPublic)]
 pub fn is_public(address: &str) -> Result<bool, String> {
-    let peer = parse_peer(address.as_bytes()).map_err(|error| error.to_string())?;
+    let peer = parse_peer(address.as_bytes()).map_err(|error| String::from(error.message()))?;
     Ok(special_purpose(peer.ip).is_none())
 }

@@ -144,7 +144,7 @@ pub fn is_as_judged(text: &str) -> bool {
 /// Where it is none.
 #[wasm_bindgen]
 pub fn address(ip: &str, path: &str) -> Result<String, String> {
-    let ip = parse_ip(ip).ok_or_else(|| format!("{path}: \"{ip}\" is no address"))?;
+    let ip = parse_ip(ip).ok_or_else(|| [path, ": \"", ip, "\" is no address"].concat())?;
     Ok(object(|json| {
         json.text("ip", &ip_text(ip));
         json.text("link", &report_link(ip));

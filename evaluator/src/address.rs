@@ -1,5 +1,6 @@
 //! Peer addresses in the forms that Envoy gives them: `192.0.2.1:443`, `[2001:db8::1]:443`, or without a port.
 
+use crate::push_number;
 use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -93,16 +94,21 @@ impl AddressError {
             AddressError::BadPort => "bad_port",
         }
     }
-}
 
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// In words, which say what would be right.
+    pub const fn message(self) -> &'static str {
+        match self {
             AddressError::NotAnAddress => {
                 "not an IP address; right would be 192.0.2.1, 192.0.2.1:443, 2001:db8::1 or [2001:db8::1]:443"
             }
             AddressError::BadPort => "the port after the address is not a number of 0 to 65535",
-        })
+        }
+    }
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 
@@ -174,7 +180,7 @@ fn push_v4(text: &mut String, ip: Ipv4Addr) {
         if place > 0 {
             text.push('.');
         }
-        push_digits(text, octet.into(), &[100, 10, 1]);
+        push_number(text, octet.into(), 10);
     }
 }
 
@@ -204,20 +210,7 @@ fn push_v6(text: &mut String, ip: Ipv6Addr) {
         if place > 0 && place != end {
             text.push(':');
         }
-        push_digits(text, group, &[0x1000, 0x100, 0x10, 1]);
-    }
-}
-
-/// The number in digits of these weights, the last of which is 1, without leading zeros.
-fn push_digits(text: &mut String, number: u16, weights: &[u16]) {
-    let (mut rest, mut is_first) = (number, true);
-    for weight in weights {
-        let digit = rest.checked_div(*weight).unwrap_or_default();
-        rest = rest.checked_rem(*weight).unwrap_or_default();
-        if digit > 0 || !is_first || *weight == 1 {
-            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-            is_first = false;
-        }
+        push_number(text, group.into(), 16);
     }
 }
 

@@ -22,6 +22,22 @@ pub enum Level {
     Critical = 100,
 }
 
+impl Level {
+    /// Every level, from the lowest up.
+    pub const ALL: [Level; 5] = [Level::Safe, Level::Low, Level::Moderate, Level::Dangerous, Level::Critical];
+
+    /// As the API writes it, such as `Safe`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Safe => "Safe",
+            Level::Low => "Low",
+            Level::Moderate => "Moderate",
+            Level::Dangerous => "Dangerous",
+            Level::Critical => "Critical",
+        }
+    }
+}
+
 /// The level in each direction; `None` where the report gives none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Score {

@@ -68,14 +68,21 @@ pub enum HostError {
     BadPort,
 }
 
-impl fmt::Display for HostError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl HostError {
+    /// In words, which say what would be right.
+    pub const fn message(self) -> &'static str {
+        match self {
             HostError::BadLength => "a host name has 1 to 253 characters",
             HostError::BadLabel => "a host name has labels of letters, digits, - and _, such as www.example.com",
             HostError::Number => "a host name does not end in a number",
             HostError::BadPort => "a port is a number of 1 to 65535",
-        })
+        }
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 

@@ -3,7 +3,7 @@
 //! There is no generic code here: a library that decodes into types is copied for each of them, and would be the largest part
 //! of the module.
 
-use crate::octets;
+use crate::{decimal, filled, octets};
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
@@ -24,9 +24,17 @@ pub struct JsonError {
     column: usize,
 }
 
+impl JsonError {
+    /// In words, which name the line and column and quote nothing of the text.
+    pub fn message(&self) -> String {
+        let at = |place: usize| decimal(u64::try_from(place).unwrap_or(u64::MAX));
+        filled("expected {} at line {} column {}", &[self.wanted, &at(self.line), &at(self.column)])
+    }
+}
+
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at line {} column {}", self.wanted, self.line, self.column)
+        f.write_str(&self.message())
     }
 }
 

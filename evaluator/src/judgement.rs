@@ -1,7 +1,9 @@
 //! Judgements: a verdict with what people and programs want to know about it, in one form for all of them.
 
-use crate::{Action, AnswerError, Connection, Detail, Evidence, Examination, Finding, Level, Policy, Score, ip_text};
-use alloc::{format, string::String, vec::Vec};
+use crate::{
+    Action, AnswerError, Connection, Detail, Evidence, Examination, Finding, Level, Policy, Score, decimal, ip_text,
+};
+use alloc::{string::String, vec::Vec};
 use core::net::IpAddr;
 use serde::Serialize;
 
@@ -112,11 +114,11 @@ impl<'a> From<&'a Detail> for Found<'a> {
 
 /// What a policy finds in the connection alone.
 pub fn found_in<'a>(connection: &Connection<'_>, policy: &Policy) -> impl Iterator<Item = Found<'a>> + use<'a> {
-    let port = connection.port.unwrap_or_default();
+    let port = decimal(connection.port.unwrap_or_default().into());
     policy.found_in(connection).iter().map(move |finding| {
         let detail = match finding {
-            Finding::Openssh => format!("product hint on port {port}"),
-            _ => format!("destination port {port}"),
+            Finding::Openssh => ["product hint on port ", &port].concat(),
+            _ => ["destination port ", &port].concat(),
         };
         Found { code: finding.code(), detail: Some(detail.into()) }
     })

@@ -1,7 +1,7 @@
 //! Networks as numbers: lists and feeds have many of them, in order.
 
-use crate::{ip_text, parse_ip, parse_number};
-use alloc::{format, string::String};
+use crate::{decimal, ip_text, parse_ip, parse_number};
+use alloc::string::String;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -111,7 +111,7 @@ pub fn parse_network(text: &str) -> Option<IpNet> {
 
 /// The network as [`parse_network`] reads it, its length always with it.
 pub fn network_text(net: IpNet) -> String {
-    format!("{}/{}", ip_text(net.addr()), net.prefix_len())
+    [&ip_text(net.addr()), "/", &decimal(net.prefix_len().into())].concat()
 }
 
 impl From<IpNet> for Network {

@@ -41,7 +41,7 @@ pub use domain::{DomainReading, read_domain_answer};
 pub use marks::Detail;
 
 use crate::json::{JsonError, JsonReader};
-use crate::{Assessment, Country, Finding, Level, Score, Timestamp, parse_ip};
+use crate::{Assessment, Country, Finding, Level, Score, Timestamp, decimal, parse_ip};
 use alloc::{string::String, vec::Vec};
 use core::{net::IpAddr, num::NonZeroU32};
 use json::{Fields, Scalar, Summary, place_of, read_block};
@@ -201,8 +201,8 @@ impl Gathered {
         if inbound.max(outbound).max(both) >= Some(Level::Dangerous) {
             for (name, level) in [("inbound", inbound), ("outbound", outbound), ("overall", both)] {
                 let Some(level) = level.filter(|level| *level >= Level::Dangerous) else { continue };
-                self.current.add(Finding::Reputation, &|| alloc::format!("{name} {level:?}"));
-                self.published.add(Finding::Reputation, &|| alloc::format!("{name} {level:?}"));
+                self.current.add(Finding::Reputation, &|| [name, " ", level.name()].concat());
+                self.published.add(Finding::Reputation, &|| [name, " ", level.name()].concat());
             }
         }
         Score { inbound: inbound.or(both), outbound: outbound.or(both) }
@@ -230,10 +230,10 @@ impl Gathered {
         self.odd_if(kind.text().is_none() || seen.is_none());
         let Some(kind) = kind.text() else { return };
         if let Some(finding) = meaning::exact_category(kind) {
-            self.published.add(finding, &|| alloc::format!("category {kind}"));
+            self.published.add(finding, &|| ["category ", kind].concat());
         }
         if let Some(finding) = meaning::category(kind) {
-            self.add_dated(finding, seen, &|| alloc::format!("category {kind}"));
+            self.add_dated(finding, seen, &|| ["category ", kind].concat());
         }
     }
 
@@ -264,23 +264,17 @@ impl Gathered {
         let count = Scalar::read(summary.count).integer();
         let count = count.filter(|count| *count > 0).unwrap_or_else(|| i64::from(summary.records));
         if count > 0 {
-            self.current.add(Finding::Vulnerable, &|| alloc::format!("{count} known vulnerabilities"));
+            self.current
+                .add(Finding::Vulnerable, &|| [&*decimal(count.unsigned_abs()), " known vulnerabilities"].concat());
         }
     }
 }
 
 fn level(value: &Scalar<'_>) -> Option<Level> {
-    const LEVELS: [(&str, i64, Level); 5] = [
-        ("safe", 1, Level::Safe),
-        ("low", 2, Level::Low),
-        ("moderate", 3, Level::Moderate),
-        ("dangerous", 4, Level::Dangerous),
-        ("critical", 5, Level::Critical),
-    ];
-    let is = |name: &str, number: i64| {
-        value.text().is_some_and(|text| text.eq_ignore_ascii_case(name)) || value.integer() == Some(number)
+    let is = |(level, number): &(Level, i64)| {
+        value.text().is_some_and(|text| text.eq_ignore_ascii_case(level.name())) || value.integer() == Some(*number)
     };
-    LEVELS.into_iter().find(|(name, number, _)| is(name, *number)).map(|(_, _, level)| level)
+    Level::ALL.into_iter().zip(1..).find(is).map(|(level, _)| level)
 }
 
 fn timestamp(raw: Option<&str>) -> Option<Timestamp> {

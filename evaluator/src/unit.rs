@@ -73,11 +73,10 @@ impl UnitError {
             UnitError::SizeTooLarge => "size_too_large",
         }
     }
-}
 
-impl fmt::Display for UnitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// In words, which say what would be right.
+    pub const fn message(self) -> &'static str {
+        match self {
             UnitError::NotADuration => {
                 "a duration is a whole number and one of ms, s, m, h, d without a space, such as 250ms, 30s or 7d"
             }
@@ -86,7 +85,13 @@ impl fmt::Display for UnitError {
                 "a size is a whole number and one of B, kB, MB, GB, KiB, MiB, GiB without a space, such as 512KiB or 4MiB"
             }
             UnitError::SizeTooLarge => "a size is less than 2^64 bytes",
-        })
+        }
+    }
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 
@@ -100,8 +105,11 @@ fn split(text: &str) -> Option<(&str, &str)> {
 
 /// The number that the text is, in digits alone; `None` beyond 64 bits.
 pub fn parse_number(text: &str) -> Option<u64> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
+    let append = |number: u64, byte: u8| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    text.bytes().try_fold(0, append).filter(|_| !text.is_empty())
 }
 
 /// The number in these digits times `unit`, where 64 bits hold it.

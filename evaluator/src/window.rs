@@ -110,11 +110,10 @@ impl WindowError {
             WindowError::SameTime => "same_time",
         }
     }
-}
 
-impl fmt::Display for WindowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// In words, which say what would be right.
+    pub const fn message(self) -> &'static str {
+        match self {
             WindowError::UnknownZone => "there is no such time zone in the IANA database; one is Asia/Seoul",
             WindowError::Zone => {
                 "a time zone is a name such as Asia/Seoul, or an offset from UTC of at most 14 hours, such as +09:00"
@@ -123,7 +122,13 @@ impl fmt::Display for WindowError {
             WindowError::Day => "a day is one of Mon, Tue, Wed, Thu, Fri, Sat, Sun",
             WindowError::Time => "times are a range from 00:00 to 24:00, such as 09:00-18:00",
             WindowError::SameTime => "the times are the same; all day is 00:00-24:00",
-        })
+        }
+    }
+}
+
+impl fmt::Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 

@@ -1,10 +1,9 @@
 //! Writes JSON piece by piece: much smaller than one serializer for each answer. Each piece is in the
 //! module but once.
 
-use alloc::string::{String, ToString};
-use core::fmt::Display;
+use alloc::string::String;
 use core::net::IpAddr;
-use evaluator::{Findings, report_link};
+use evaluator::{Findings, decimal, report_link, signed_decimal};
 
 /// JSON in the making.
 pub struct Writer {
@@ -60,22 +59,13 @@ impl Writer {
     /// A member with a whole number.
     #[inline(never)]
     pub fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, &value.to_string());
+        self.raw(name, &decimal(value));
     }
 
     /// A member with a whole number, which may be below zero.
     #[inline(never)]
     pub fn integer(&mut self, name: &str, value: i64) {
-        self.raw(name, &value.to_string());
-    }
-
-    /// A member with what is shown as a string, or null.
-    #[inline(never)]
-    pub fn shown(&mut self, name: &str, value: Option<&dyn Display>) {
-        match value {
-            Some(value) => self.text(name, &value.to_string()),
-            None => self.null(name),
-        }
+        self.raw(name, &signed_decimal(value));
     }
 
     /// A member with a whole number, or null.

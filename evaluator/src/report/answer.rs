@@ -18,11 +18,16 @@ macro_rules! errors {
             pub const fn code(self) -> &'static str {
                 match self { $(AnswerError::$name => $code,)+ }
             }
+
+            /// In words.
+            pub const fn message(self) -> &'static str {
+                match self { $(AnswerError::$name => $text,)+ }
+            }
         }
 
         impl fmt::Display for AnswerError {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(AnswerError::$name => $text,)+ })
+                f.write_str(self.message())
             }
         }
     };

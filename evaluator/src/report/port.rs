@@ -3,8 +3,8 @@
 use super::json::{self, Fields, Scalar, Slots};
 use super::{Gathered, Marks, meaning, timestamp};
 use crate::certificate::{self, Certificate, Words};
-use crate::{Finding, Runs, Timestamp};
-use alloc::{format, string::String};
+use crate::{Finding, Runs, Timestamp, decimal};
+use alloc::string::String;
 
 /// What is read of each record.
 pub(super) const NAMES: [&str; 9] = [
@@ -64,7 +64,7 @@ impl Ports {
         let app = Scalar::read(app);
         if let Some(app) = app.text().filter(|app| meaning::contains(app.as_bytes(), "openssh")) {
             let version = Scalar::read(version);
-            let detail = || label.with(&format!("{app} {}", version.text().unwrap_or_default()));
+            let detail = || label.with(&[app, " ", version.text().unwrap_or_default()].concat());
             marks.add(Finding::Openssh, &detail);
             // The pipeline wants a number here; to Python, which it is written in, a boolean is one.
             if matches!(port, Scalar::Integer(_) | Scalar::Bool(_)) {
@@ -208,8 +208,8 @@ impl Label {
             Socket::Other => "",
         };
         match self.number {
-            Some(number) => format!("port {number}{socket}: {what}"),
-            None => format!("unknown port: {what}"),
+            Some(number) => ["port ", &decimal(number.into()), socket, ": ", what].concat(),
+            None => ["unknown port: ", what].concat(),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Gate {
             true
         });
         writer.close(']');
-        writer.shown("next", next.as_ref().map(|next| next as _));
+        writer.text_or_null("next", next.map(|next| next.to_string()).as_deref());
         writer.close('}');
         Ok(Reply::json(200, writer))
     }

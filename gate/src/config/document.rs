@@ -20,7 +20,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use evaluator::{Direction, JsonError, Profile};
+use evaluator::{Direction, JsonError, Profile, decimal, filled};
 
 /// The form of the whole document.
 pub(super) const DOCUMENT: Section<Config> = Section(config);
@@ -43,7 +43,7 @@ fn read_document(bytes: &[u8], document: Result<Json, JsonError>) -> Result<Conf
     let (kind, message) = match document {
         Ok(document @ Json::Object(_)) => return read_as(&DOCUMENT, &document),
         Ok(_) => {
-            let message = format!("the configuration must be an object, in {{ }} ({})", start(bytes));
+            let message = filled("the configuration must be an object, in {} ({})", &["{ }", &start(bytes)]);
             (MistakeKind::NotAnObject, message)
         }
         Err(_) if bytes.trim_ascii().is_empty() => {
@@ -64,7 +64,7 @@ pub(super) fn parse_as<F: Form>(form: &F, bytes: &[u8], what: &str) -> Result<F:
 }
 
 fn not_json(what: &str, error: JsonError) -> Vec<Mistake> {
-    let message = format!("the {what} is not JSON: {error}");
+    let message = filled("the {} is not JSON: {}", &[what, &error.message()]);
     vec![Mistake { path: String::new(), kind: MistakeKind::NotJson, message }]
 }
 
@@ -78,11 +78,11 @@ pub(super) fn read_as<F: Form>(form: &F, document: &Json) -> Result<F::Value, Ve
 /// Where the document starts, blank space apart.
 fn start(bytes: &[u8]) -> String {
     let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
-    let (line, column) = blank.fold((1_usize, 1_usize), |(line, column), byte| match byte {
+    let (line, column) = blank.fold((1_u64, 1_u64), |(line, column), byte| match byte {
         b'\n' => (line.saturating_add(1), 1),
         _ => (line, column.saturating_add(1)),
     });
-    format!("line {line} column {column}")
+    filled("line {} column {}", &[&decimal(line), &decimal(column)])
 }
 
 pub(super) const MODE: Choice<Mode> = Choice::of(&["enforce", "shadow"], &[Mode::Enforce, Mode::Shadow]);
@@ -192,13 +192,13 @@ fn budget(keys: &mut Keys<'_>) -> Budget {
     let per_hour = keys.or("per_hour", &OrNull(LOOKUPS), "null");
     let reserve_for_events = keys.or("reserve_for_events", &LOOKUPS, "0");
     if reserve_for_events > per_day.unwrap_or(0) && keys.is_right("per_day") {
+        let reserved = decimal(reserve_for_events.into());
         let message = match per_day {
-            Some(most) => {
-                format!("{reserve_for_events} is more than the day has; right would be at most per_day, {most}")
-            }
-            None => {
-                format!("{reserve_for_events} of a day without a limit; right would be a per_day of at least as many")
-            }
+            Some(most) => filled(
+                "{} is more than the day has; right would be at most per_day, {}",
+                &[&reserved, &decimal(most.into())],
+            ),
+            None => filled("{} of a day without a limit; right would be a per_day of at least as many", &[&reserved]),
         };
         keys.note_at("reserve_for_events", MistakeKind::OutOfRange, message);
     }

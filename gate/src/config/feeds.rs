@@ -38,7 +38,7 @@ impl Feed {
 
     /// How logs name it: host and path.
     pub fn name(&self) -> String {
-        format!("{}{}", self.authority, self.path)
+        [&*self.authority, &self.path].concat()
     }
 }
 
@@ -97,5 +97,5 @@ enum Written {
 /// Where a feed comes from: one that is there twice would be asked twice.
 fn identity(feed: &Json) -> Option<String> {
     let text = |name| feed.member(name).and_then(Json::text);
-    Some(format!("{} {}{} {}", text("cluster")?, text("authority")?, text("path")?, text("column").unwrap_or_default()))
+    Some([text("cluster")?, " ", text("authority")?, text("path")?, " ", text("column").unwrap_or_default()].concat())
 }

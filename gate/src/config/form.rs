@@ -2,9 +2,9 @@
 
 use super::json::Json;
 use super::mistake::{MistakeKind, Mistakes, instead, quoted};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::time::Duration;
-use evaluator::{Level, parse_duration, parse_size};
+use evaluator::{Level, decimal, filled, parse_duration, parse_size, signed_decimal};
 
 /// How a value is written, and what it becomes.
 pub(super) trait Form {
@@ -22,15 +22,19 @@ pub(super) trait Form {
 
 /// Notes that a value of another JSON type is wanted.
 pub(super) fn wrong_type(found: &Json, mistakes: &mut Mistakes, wanted: &str) {
-    let shown = match found {
-        Json::Missing | Json::Null => "null".into(),
-        Json::Flag(flag) => flag.to_string(),
-        Json::Number(number) => whole(*number).map_or_else(|| "a number".into(), |whole| format!("the number {whole}")),
-        Json::Text(text) => format!("the string {}", quoted(text)),
-        Json::Array(_) => "a list".into(),
-        Json::Object(_) => "an object".into(),
+    let (what, shown) = match found {
+        Json::Missing | Json::Null => ("null", String::new()),
+        Json::Flag(false) => ("false", String::new()),
+        Json::Flag(true) => ("true", String::new()),
+        Json::Number(number) => match whole(*number) {
+            Some(whole) => ("the number ", whole),
+            None => ("a number", String::new()),
+        },
+        Json::Text(text) => ("the string ", quoted(text)),
+        Json::Array(_) => ("a list", String::new()),
+        Json::Object(_) => ("an object", String::new()),
     };
-    refuse_type(found, mistakes, format!("must be {wanted}, not {shown}"));
+    refuse_type(found, mistakes, filled("must be {}, not {}{}", &[wanted, what, &shown]));
 }
 
 /// Notes that a value of another JSON type is wanted, in words that do not quote it; or that there is no value.
@@ -42,13 +46,13 @@ pub(super) fn refuse_type(found: &Json, mistakes: &mut Mistakes, message: String
 }
 
 /// The number if it is whole. Others are not quoted: what writes them out would be the largest part of this module.
-fn whole(number: f64) -> Option<i64> {
+fn whole(number: f64) -> Option<String> {
     let whole = number as i64;
-    (whole as f64 == number).then_some(whole)
+    (whole as f64 == number).then(|| signed_decimal(whole))
 }
 
 fn shown(number: f64) -> String {
-    whole(number).map_or_else(|| "this".into(), |whole| whole.to_string())
+    whole(number).unwrap_or_else(|| "this".into())
 }
 
 /// `true` or `false`.
@@ -95,8 +99,9 @@ impl<T: Copy + Into<u32> + TryFrom<u32>> Form for Whole<T> {
 
 /// Where it is wrong, the least.
 fn whole_number(found: &Json, least: u32, most: u32, mistakes: &mut Mistakes) -> u32 {
+    let range = || filled("a whole number from {} to {}", &[&decimal(least.into()), &decimal(most.into())]);
     let Json::Number(number) = found else {
-        wrong_type(found, mistakes, &format!("a whole number from {least} to {most}"));
+        wrong_type(found, mistakes, &range());
         return least;
     };
     // The cast saturates; what it changes is told by the way back.
@@ -104,7 +109,7 @@ fn whole_number(found: &Json, least: u32, most: u32, mistakes: &mut Mistakes) ->
     if f64::from(whole) == *number && (least..=most).contains(&whole) {
         return whole;
     }
-    let message = format!("{} is not a whole number from {least} to {most}", shown(*number));
+    let message = [&*shown(*number), " is not ", &range()].concat();
     mistakes.note(MistakeKind::OutOfRange, message);
     least
 }
@@ -157,10 +162,10 @@ fn choose(found: &Json, names: &[&str], mistakes: &mut Mistakes) -> usize {
 pub(super) fn refuse_choice(found: &Json, names: &[&str], mistakes: &mut Mistakes) {
     match found.text() {
         Some(text) => {
-            let message = format!("{} is unknown here; {}", quoted(text), instead(text, names));
+            let message = filled("{} is unknown here; {}", &[&quoted(text), &instead(text, names)]);
             mistakes.note(MistakeKind::UnknownValue, message);
         }
-        None => wrong_type(found, mistakes, &format!("one of the strings {}", names.join(", "))),
+        None => wrong_type(found, mistakes, &["one of the strings ", &names.join(", ")].concat()),
     }
 }
 
@@ -179,10 +184,10 @@ impl Form for LevelNumber {
             if let Some((_, level)) = LEVELS.iter().find(|(level, _)| f64::from(*level) == *number) {
                 return *level;
             }
-            let message = format!("{} is no level of Criminal IP's; the levels are {WANTED}", shown(*number));
+            let message = [&*shown(*number), " is no level of Criminal IP's; the levels are ", WANTED].concat();
             mistakes.note(MistakeKind::UnknownValue, message);
         } else {
-            wrong_type(found, mistakes, &format!("one of the levels {WANTED}"));
+            wrong_type(found, mistakes, &["one of the levels ", WANTED].concat());
         }
         Level::Safe
     }
@@ -212,10 +217,11 @@ impl Form for Span {
         match parse_duration(text) {
             Ok(duration) if (self.least..=self.most).contains(&duration) => return duration,
             Ok(_) => {
-                let message = format!("{} is out of range: {}", quoted(text), self.range());
+                let message = filled("{} is out of range: {}", &[&quoted(text), &self.range()]);
                 mistakes.note(MistakeKind::OutOfRange, message);
             }
-            Err(error) => mistakes.note(MistakeKind::Malformed, format!("{} is no duration: {error}", quoted(text))),
+            Err(error) => mistakes
+                .note(MistakeKind::Malformed, filled("{} is no duration: {}", &[&quoted(text), error.message()])),
         }
         self.least
     }
@@ -231,7 +237,7 @@ impl Span {
     fn range(&self) -> String {
         const UNITS: [(u64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
         let show = |duration: Duration| in_units(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &UNITS);
-        format!("{} to {}", show(self.least), show(self.most))
+        [&*show(self.least), " to ", &show(self.most)].concat()
     }
 }
 
@@ -252,10 +258,12 @@ impl Form for Size {
         match parse_size(text).map(u32::try_from) {
             Ok(Ok(size)) if (self.least..=self.most).contains(&size) => return size,
             Ok(_) => {
-                let message = format!("{} is out of range: {}", quoted(text), self.range());
+                let message = filled("{} is out of range: {}", &[&quoted(text), &self.range()]);
                 mistakes.note(MistakeKind::OutOfRange, message);
             }
-            Err(error) => mistakes.note(MistakeKind::Malformed, format!("{} is no size: {error}", quoted(text))),
+            Err(error) => {
+                mistakes.note(MistakeKind::Malformed, filled("{} is no size: {}", &[&quoted(text), error.message()]))
+            }
         }
         self.least
     }
@@ -270,7 +278,7 @@ impl Form for Size {
 impl Size {
     fn range(&self) -> String {
         let show = |size: u32| in_units(size.into(), &[(1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")]);
-        format!("{} to {}", show(self.least), show(self.most))
+        [&*show(self.least), " to ", &show(self.most)].concat()
     }
 }
 
@@ -278,7 +286,7 @@ impl Size {
 fn in_units(amount: u64, units: &[(u64, &str)]) -> String {
     let fits = |(unit, _): &&(u64, &str)| amount > 0 && amount.checked_rem(*unit) == Some(0);
     match units.iter().find(fits) {
-        Some((unit, name)) => format!("{}{name}", amount.checked_div(*unit).unwrap_or(amount)),
+        Some((unit, name)) => [&*decimal(amount.checked_div(*unit).unwrap_or(amount)), name].concat(),
         None => "0s".into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use evaluator::{JsonError, JsonReader, unescaped};
+use evaluator::{JsonError, JsonReader, parse_number, unescaped};
 
 /// A JSON value. It may hold the API key, so it has no `Debug`.
 pub(crate) enum Json {
@@ -86,10 +86,8 @@ fn next(json: &mut JsonReader<'_>, nested: u8) -> Result<Json, JsonError> {
 /// what reads them in general is large.
 fn read_number(raw: &str) -> f64 {
     let end = raw.bytes().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(raw.len());
-    // What is beyond this is more than there are digits.
-    let far = |exponent: &str| if exponent.starts_with('-') { i64::MIN } else { i64::MAX };
     let exponent = raw.get(end.saturating_add(1)..);
-    let mut power: i64 = exponent.map_or(0, |exponent| exponent.parse().unwrap_or(far(exponent)));
+    let mut power: i64 = exponent.map_or(0, power_of);
     let mut whole: u64 = 0;
     let mut in_fraction = false;
     for byte in raw.bytes().take(end) {
@@ -110,6 +108,13 @@ fn read_number(raw: &str) -> f64 {
     }
     let number = if whole <= 1 << 53 { whole as f64 } else { f64::INFINITY };
     if raw.starts_with('-') { -number } else { number }
+}
+
+/// The exponent in these digits, which may have a sign. What is beyond this is more than there are digits.
+fn power_of(exponent: &str) -> i64 {
+    let digits = exponent.trim_start_matches(['+', '-']);
+    let size = parse_number(digits).and_then(|size| i64::try_from(size).ok()).unwrap_or(i64::MAX);
+    if exponent.starts_with('-') { size.saturating_neg() } else { size }
 }
 
 #[cfg(test)]

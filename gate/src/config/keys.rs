@@ -2,11 +2,12 @@
 
 use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
-use super::mistake::{MistakeKind, Mistakes, Place, instead, quoted};
+use super::mistake::{MistakeKind, Mistakes, Place, count, instead, quoted};
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use evaluator::filled;
 
 /// An object whose keys this function reads.
 ///
@@ -142,7 +143,7 @@ impl<'a> Keys<'a> {
         #[cfg(test)]
         self.shape.either(one, other);
         if self.find(one).is_none() && self.find(other).is_none() {
-            self.note(MistakeKind::MissingKey, format!("one of \"{one}\" and \"{other}\" is required"));
+            self.note(MistakeKind::MissingKey, filled("one of \"{}\" and \"{}\" is required", &[one, other]));
         }
         self.refuse_both(one, other);
     }
@@ -156,7 +157,10 @@ impl<'a> Keys<'a> {
 
     fn refuse_both(&mut self, one: &'static str, other: &'static str) {
         if self.find(one).is_some() && self.find(other).is_some() {
-            self.note(MistakeKind::Conflict, format!("\"{one}\" and \"{other}\" exclude each other; keep one of them"));
+            self.note(
+                MistakeKind::Conflict,
+                filled("\"{}\" and \"{}\" exclude each other; keep one of them", &[one, other]),
+            );
         }
     }
 
@@ -220,7 +224,7 @@ impl<'a> Keys<'a> {
         let mut seen: Vec<&str> = Vec::new();
         for (key, _) in self.members {
             if !self.known.contains(&&**key) {
-                let message = format!("there is no key {}; {}", quoted(key), instead(key, &self.known));
+                let message = filled("there is no key {}; {}", &[&quoted(key), &instead(key, &self.known)]);
                 self.note_at(key, MistakeKind::UnknownKey, message);
             } else if seen.contains(&&**key) {
                 let message = "this key appears more than once in its object; keep one of them".into();
@@ -308,7 +312,7 @@ impl Limits {
         if !(self.least..=self.most).contains(&items.len()) {
             let message = match items.len() {
                 0 => "the list is empty; leave the key out instead".into(),
-                many => format!("the list has {many} items; at most {} are possible", self.most),
+                many => filled("the list has {} items; at most {} are possible", &[&count(many), &count(self.most)]),
             };
             mistakes.note(MistakeKind::OutOfRange, message);
             return false;
@@ -333,7 +337,7 @@ fn refuse_repeated(items: &[Json], identity: Identity, list: Place, mistakes: &m
         let [(name, first), repeated @ ..] = same else { continue };
         for (_, index) in repeated {
             mistakes.go_to_item(list, *first);
-            let message = format!("{} is already at {}", quoted(name), mistakes.path());
+            let message = [&*quoted(name), " is already at ", mistakes.path()].concat();
             mistakes.go_to_item(list, *index);
             mistakes.note(MistakeKind::Duplicate, message);
         }

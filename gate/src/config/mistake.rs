@@ -1,8 +1,9 @@
 //! Mistakes in a configuration, and how they are put into words.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use evaluator::{decimal, filled, push_number};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident $code:literal,)+) => {
@@ -123,7 +124,7 @@ impl Mistakes {
     #[inline(never)]
     pub(super) fn go_to_item(&mut self, list: Place, index: usize) {
         self.go_back(list);
-        self.push_in_brackets(&index.to_string());
+        self.push_in_brackets(&count(index));
     }
 
     fn push_in_brackets(&mut self, what: &str) {
@@ -172,12 +173,21 @@ pub fn quoted(text: &str) -> String {
     let mut letters = text.chars();
     for letter in letters.by_ref().take(LONGEST) {
         match letter {
-            '"' | '\\' | '\n' | '\r' | '\t' => quoted.extend(letter.escape_default()),
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
             // What breaks lines, has no width, or turns the direction of what follows.
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                quoted.extend(letter.escape_unicode());
+            '\0'..' '
+            | '\x7f'..'\u{a0}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
+                quoted.push_str("\\u{");
+                push_number(&mut quoted, u64::from(u32::from(letter)), 16);
+                quoted.push('}');
             }
-            letter if letter.is_control() => quoted.extend(letter.escape_unicode()),
             letter => quoted.push(letter),
         }
     }
@@ -188,10 +198,20 @@ pub fn quoted(text: &str) -> String {
 /// What to use instead of `found`: the one of `names` that was probably meant, or else all of them.
 pub(super) fn instead(found: &str, names: &[&str]) -> String {
     match nearest(found, names.iter().copied()) {
-        Some(name) => format!("did you mean {}?", quoted(name)),
+        Some(name) => meant(name),
         None if names.is_empty() => "there are none here".into(),
-        None => format!("possible are {}", names.join(", ")),
+        None => ["possible are ", &names.join(", ")].concat(),
     }
+}
+
+/// What to say where this name was probably meant.
+pub(super) fn meant(name: &str) -> String {
+    filled("did you mean {}?", &[&quoted(name)])
+}
+
+/// How many there are, in digits.
+pub(super) fn count(number: usize) -> String {
+    decimal(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
 /// The name that differs least from `found`, if it differs by no more than a slip or two.

@@ -101,7 +101,7 @@ fn condition(keys: &mut Keys<'_>) -> Condition {
     let excluded = all.union(any).intersection(none);
     if !all.intersection(none).is_empty() || (!any.is_empty() && none.contains_all(any)) {
         let codes: Vec<&str> = excluded.iter().map(Finding::code).collect();
-        let message = format!("the rule can never match: \"none\" excludes {}", codes.join(", "));
+        let message = ["the rule can never match: \"none\" excludes ", &codes.join(", ")].concat();
         keys.note(MistakeKind::Conflict, message);
     }
     condition

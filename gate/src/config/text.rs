@@ -2,13 +2,13 @@
 
 use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
-use super::mistake::{MistakeKind, Mistakes, nearest, quoted};
+use super::mistake::{MistakeKind, Mistakes, count, meant, nearest, quoted};
 use super::secret::Secret;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use evaluator::{
-    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, network_text, parse_host, parse_ip,
+    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, filled, network_text, parse_host, parse_ip,
     parse_network, parse_number,
 };
 use ipnet::IpNet;
@@ -85,14 +85,15 @@ impl Kind {
     /// The string, or the example where it is none of an allowed length.
     fn text_of_length<'j>(&self, found: &'j Json, mistakes: &mut Mistakes) -> &'j str {
         let (what, longest) = (self.what, self.longest);
+        let wanted = || filled("a string ({})", &[what]);
         match found.text().map(|text| (text, text.chars().count())) {
             Some((text, length)) if (1..=longest).contains(&length) => return text,
             Some((_, length)) => {
-                let message = format!("has {length} characters; the {what} has 1 to {longest}");
+                let message = filled("has {} characters; the {} has 1 to {}", &[&count(length), what, &count(longest)]);
                 mistakes.note(MistakeKind::OutOfRange, message);
             }
-            None if self.secret => refuse_type(found, mistakes, format!("must be a string ({what})")),
-            None => wrong_type(found, mistakes, &format!("a string ({what})")),
+            None if self.secret => refuse_type(found, mistakes, ["must be ", &wanted()].concat()),
+            None => wrong_type(found, mistakes, &wanted()),
         }
         self.example
     }
@@ -101,9 +102,9 @@ impl Kind {
     fn refuse(&self, text: &str, (kind, right): Fault, mistakes: &mut Mistakes) -> &'static str {
         let what = self.what;
         let message = match kind {
-            _ if self.secret => format!("the value is no {what}: {right}"),
-            MistakeKind::Malformed => format!("{} is no {what}: {right}", quoted(text)),
-            _ => format!("{}: {right}", quoted(text)),
+            _ if self.secret => filled("the value is no {}: {}", &[what, &right]),
+            MistakeKind::Malformed => filled("{} is no {}: {}", &[&quoted(text), what, &right]),
+            _ => [&*quoted(text), ": ", &right].concat(),
         };
         mistakes.note(kind, message);
         self.example
@@ -133,7 +134,7 @@ pub(super) const SHORT_REMARK: Text<Box<str>> = text("remark", 64, "netops", REM
 pub(super) const RULE_NAME: Text<Box<str>> = text("rule name", 64, "tor-login", |text| {
     for profile in Profile::ALL {
         if profile.policy().rules.iter().any(|rule| *rule.name == *text) {
-            let right = format!("the profile {} has a rule of that name; choose another", profile.name());
+            let right = filled("the profile {} has a rule of that name; choose another", &[profile.name()]);
             return Err((MistakeKind::Duplicate, right));
         }
     }
@@ -178,7 +179,7 @@ pub(super) const CERTIFICATE_NAME: Text<Box<str>> =
 /// A header that a tag may take.
 pub(super) const HEADER: Text<Box<str>> = text("header name in lower case", 64, "x-criminalip", |text| {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return malformed(format!("write {}", quoted(&text.to_ascii_lowercase())));
+        return malformed(["write ", &quoted(&text.to_ascii_lowercase())].concat());
     }
     if TAKEN.contains(&text) || text.starts_with("x-envoy-") {
         return malformed("the header has a meaning of its own; take one such as x-criminalip");
@@ -279,18 +280,18 @@ pub(super) const TIME_ZONE: Text<Box<str>> =
         Err(WindowError::UnknownZone) => {
             let names: Vec<String> = TimeZone::names().collect();
             match nearest(text, names.iter().map(String::as_str)) {
-                Some(name) => malformed(format!("did you mean {}?", quoted(name))),
-                None => malformed(WindowError::UnknownZone.to_string()),
+                Some(name) => malformed(meant(name)),
+                None => malformed(WindowError::UnknownZone.message()),
             }
         }
-        Err(error) => malformed(error.to_string()),
+        Err(error) => malformed(error.message()),
     });
 
 /// Days and times of the week.
 pub(super) const WITHIN: Text<Box<str>> =
     text("time window", 1024, "Mon-Fri 09:00-18:00", |text| match TimeWindow::parse("UTC", text) {
         Ok(_) => Ok(text.into()),
-        Err(error) => malformed(error.to_string()),
+        Err(error) => malformed(error.message()),
     });
 
 /// A moment.
@@ -305,7 +306,7 @@ pub(super) const NETWORK: Text<IpNet> = text("network", 64, "203.0.113.0/24", |t
         return malformed("write a network such as 203.0.113.0/24 or 2001:db8::/32, or an address");
     };
     if net.trunc() != net {
-        let right = format!("bits are set beyond the prefix; the network is {}", network_text(net.trunc()));
+        let right = ["bits are set beyond the prefix; the network is ", &network_text(net.trunc())].concat();
         return Err((MistakeKind::HostBits, right));
     }
     match net {
