@@ -9,12 +9,12 @@ use evaluator::{
     Action, AnswerError, Assessment, Connection, Country, Direction, Evidence, Finding, Findings, Level, Profile,
     REPORT_PAGES, Score, examine, found_in, ip_text, parse_ip, report_link,
 };
-use gate::{Config, Writer};
+use gate::{Judging, Writer};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The rules of a configuration.
 #[wasm_bindgen]
-pub struct Policy(Config);
+pub struct Policy(Judging);
 
 /// In what [`Policy::decide`] returns: the connection shows something, which [`Policy::found`] tells.
 const SHOWS: u32 = 1 << 29;
@@ -27,12 +27,12 @@ impl Policy {
     /// The mistakes, as JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(document: &[u8]) -> Result<Policy, String> {
-        Config::parse_policy(document).map(Policy).map_err(|mistakes| described(&mistakes))
+        Judging::parse(document).map(Policy).map_err(|mistakes| described(&mistakes))
     }
 
     /// The words in which a policy judges, and which numbers stand for them in what [`Policy::decide`] takes and returns, as JSON.
     pub fn terms(&self) -> String {
-        let Config { policy, profile, direction, .. } = &self.0;
+        let Judging { policy, profile, direction } = &self.0;
         object(|json| {
             json.text("direction", direction.name());
             json.text_or_null("profile", profile.map(Profile::name));

@@ -118,18 +118,31 @@ impl Config {
                 || !self.lists.allow_hosts.is_empty()
                 || !self.lists.deny_hosts.is_empty())
     }
+}
 
-    /// Reads a configuration of which only the judging is wanted: it need not have `api`.
+/// What of a configuration says how to judge.
+#[derive(Clone, Debug)]
+pub struct Judging {
+    /// [`Config::direction`]
+    pub direction: Direction,
+    /// [`Config::policy`]
+    pub policy: Policy,
+    /// [`Config::profile`]
+    pub profile: Option<Profile>,
+}
+
+impl Judging {
+    /// Reads a whole configuration, but for `api`, which need not be there.
     ///
     /// # Errors
     /// As [`Config::parse`].
     ///
     /// ```
-    /// let config = gate::Config::parse_policy(br#"{"policy": {"profile": "pipeline"}}"#).unwrap();
-    /// assert_eq!(config.policy.rules.len(), 7);
+    /// let judging = gate::Judging::parse(br#"{"policy": {"profile": "pipeline"}}"#).unwrap();
+    /// assert_eq!(judging.policy.rules.len(), 7);
     /// ```
-    pub fn parse_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
-        document::read_policy(bytes)
+    pub fn parse(bytes: &[u8]) -> Result<Judging, Vec<Mistake>> {
+        document::read_judging(bytes)
     }
 }
 
@@ -346,7 +359,7 @@ pub struct Select {
 }
 
 /// Lists that decide before any evidence. The allow list wins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lists {
     /// These pass.
     pub allow: List,

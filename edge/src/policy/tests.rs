@@ -57,7 +57,7 @@ fn reports_are_read_and_judged_as_the_vectors_say() {
 }
 
 /// The judgement as the command line has it.
-fn whole(config: &Config, status: u16, report: &[u8], at: f64, given: &Value) -> String {
+fn whole(config: &Judging, status: u16, report: &[u8], at: f64, given: &Value) -> String {
     let now = moment(at).timestamp();
     let examined = examine(status, report, now);
     let subject = examined.as_ref().ok().and_then(|examination| examination.reading.subject);

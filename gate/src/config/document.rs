@@ -5,41 +5,69 @@ use super::form::{Choice, Flag, Form, OrNull, Size, Span, Whole};
 use super::json::Json;
 use super::keys::{Keys, Section};
 use super::mistake::{MistakeKind, Mistakes};
-use super::networks::{lists, scope};
+use super::networks::{WrittenLists, WrittenScope, lists, scope};
 use super::notify::notify;
 use super::role::refuse_what_is_about_requests;
 use super::rules::{DIRECTION, complete, policy};
-use super::select::select;
+use super::select::{WrittenSelect, select};
 use super::text::{AUTHORITY, CLUSTER, HEADER, KEY, MESSAGE, NAMESPACE, STATE_NAME, VARIABLE};
 use super::{
-    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Key, LogLevel, Mistake, Mode, Role,
-    TagPlaces, Ttl,
+    Api, Budget, CacheLimits, Config, DenyReply, Destination, Fallback, FirstLook, Judging, Key, LogLevel, Mistake,
+    Mode, Notify, Role, TagPlaces, Ttl,
 };
 use crate::SELF_TEST;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use evaluator::{Direction, JsonError, Profile, decimal, filled};
+use evaluator::{Direction, JsonError, Profile, Scope, decimal, filled};
 
 /// The form of the whole document.
-pub(super) const DOCUMENT: Section<Config> = Section(config);
+pub(super) const DOCUMENT: Section<Written> = Section(written);
 
-pub(super) fn read(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
-    read_document(bytes, Json::parse(bytes))
+/// A document in which all is right. What much code makes of it is not made yet: who only judges need not have that code.
+pub(super) struct Written {
+    /// All but what the others become.
+    rest: Config,
+    scope: WrittenScope,
+    select: WrittenSelect,
+    lists: WrittenLists,
+    notify: Option<Notify>,
 }
 
-pub(super) fn read_policy(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+impl Written {
+    fn made(self) -> Config {
+        let (mut scope, host_scope) = self.scope.made();
+        if self.rest.self_test {
+            scope.treat_as_public(SELF_TEST);
+        }
+        Config {
+            scope,
+            host_scope: Arc::new(host_scope),
+            select: Arc::new(self.select.made()),
+            lists: Arc::new(self.lists.made()),
+            notify: self.notify.map(|notify| Arc::new(notify.identified())),
+            ..self.rest
+        }
+    }
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Config, Vec<Mistake>> {
+    read_document(bytes, Json::parse(bytes)).map(Written::made)
+}
+
+pub(super) fn read_judging(bytes: &[u8]) -> Result<Judging, Vec<Mistake>> {
     let mut document = Json::parse(bytes);
     if let Ok(Json::Object(members)) = &mut document
         && !members.iter().any(|(key, _)| **key == *"api")
     {
         members.push(("api".into(), Json::Object(vec![("cluster".into(), Json::Text("none".into()))])));
     }
-    read_document(bytes, document)
+    let Written { rest: Config { direction, policy, profile, .. }, .. } = read_document(bytes, document)?;
+    Ok(Judging { direction, policy, profile })
 }
 
-fn read_document(bytes: &[u8], document: Result<Json, JsonError>) -> Result<Config, Vec<Mistake>> {
+fn read_document(bytes: &[u8], document: Result<Json, JsonError>) -> Result<Written, Vec<Mistake>> {
     let (kind, message) = match document {
         Ok(document @ Json::Object(_)) => return read_as(&DOCUMENT, &document),
         Ok(_) => {
@@ -89,7 +117,7 @@ pub(super) const MODE: Choice<Mode> = Choice::of(&["enforce", "shadow"], &[Mode:
 pub(super) const FALLBACK: Choice<Fallback> = Choice::of(&["allow", "deny"], &[Fallback::Allow, Fallback::Deny]);
 pub(super) const HOLD: Span = Span { least: Duration::ZERO, most: Duration::from_secs(60) };
 
-fn config(keys: &mut Keys<'_>) -> Config {
+fn written(keys: &mut Keys<'_>) -> Written {
     const ROLE: Choice<Role> = Choice::of(&["http", "network", "control"], &[Role::Http, Role::Network, Role::Control]);
     const DESTINATION: Choice<Destination> =
         Choice::of(&["address", "name"], &[Destination::Address, Destination::Name]);
@@ -104,7 +132,7 @@ fn config(keys: &mut Keys<'_>) -> Config {
     let on_error = keys.or("on_error", &FALLBACK, "allow");
     let cache = keys.section("cache", cache);
     let policy = keys.section("policy", policy);
-    let (mut scope, host_scope) = keys.section("scope", scope);
+    let scope = keys.section("scope", scope);
     let select = keys.section("select", select);
     let lists = keys.section("lists", lists);
     let tag = keys.section("tag", tag);
@@ -119,20 +147,14 @@ fn config(keys: &mut Keys<'_>) -> Config {
         refuse_what_is_about_requests(keys);
     }
     check_control(keys, role, control.as_deref());
-    let about_destinations = destination == Destination::Name
-        || select.domains
-        || !lists.allow_hosts.is_empty()
-        || !lists.deny_hosts.is_empty();
+    let about_destinations = destination == Destination::Name || select.domains || lists.have_hosts();
     if direction == Direction::Ingress && about_destinations && keys.is_right("direction") {
         let message = "\"destination\": \"name\", \"select.domains\" and hosts on lists are about destinations: they need \
                        \"direction\": \"egress\"";
         keys.note(MistakeKind::Conflict, message.into());
     }
-    if self_test {
-        scope.treat_as_public(SELF_TEST);
-    }
     let profile = policy.profile.unwrap_or_else(|| Some(Profile::default_for(direction)));
-    Config {
+    let rest = Config {
         role,
         mode,
         direction,
@@ -144,19 +166,20 @@ fn config(keys: &mut Keys<'_>) -> Config {
         block: policy.block,
         policy: complete(policy.rules, profile),
         profile,
-        scope,
-        host_scope: Arc::new(host_scope),
-        select,
-        lists,
+        scope: Scope::default(),
+        host_scope: Arc::default(),
+        select: Arc::default(),
+        lists: Arc::default(),
         tag,
         deny,
         log,
-        notify,
+        notify: None,
         route_metadata,
         journal,
         control,
         self_test,
-    }
+    };
+    Written { rest, scope, select, lists, notify }
 }
 
 fn api(keys: &mut Keys<'_>) -> Arc<Api> {

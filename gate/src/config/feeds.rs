@@ -8,7 +8,6 @@ use super::text::{AUTHORITY, CLUSTER, PATH, REMARK};
 use crate::hash::hash;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use evaluator::Action;
@@ -36,6 +35,13 @@ impl Feed {
     /// How many feeds one configuration may have.
     pub const MOST: usize = 16;
 
+    /// The same with its `id`.
+    pub(super) fn identified(self) -> Feed {
+        let Feed { cluster, authority, path, format, .. } = &self;
+        let id = hash((0, 0), &(cluster, authority, path, format)).h1;
+        Feed { id, ..self }
+    }
+
     /// How logs name it: host and path.
     pub fn name(&self) -> String {
         [&*self.authority, &self.path].concat()
@@ -56,12 +62,13 @@ pub enum FeedFormat {
     Stix,
 }
 
-pub(super) fn feeds(keys: &mut Keys<'_>) -> Vec<Arc<Feed>> {
-    const FEEDS: Many<Section<Arc<Feed>>> = set_of(Section(feed), Feed::MOST, identity);
+/// Feeds that are still to be [`Feed::identified`].
+pub(super) fn feeds(keys: &mut Keys<'_>) -> Vec<Feed> {
+    const FEEDS: Many<Section<Feed>> = set_of(Section(feed), Feed::MOST, identity);
     keys.or("feeds", &FEEDS, "[]")
 }
 
-fn feed(keys: &mut Keys<'_>) -> Arc<Feed> {
+fn feed(keys: &mut Keys<'_>) -> Feed {
     const FORMAT: Choice<Written> =
         Choice::of(&["plain", "csv", "stix"], &[Written::Plain, Written::Csv, Written::Stix]);
     const EVERY: Span = Span { least: Duration::from_secs(1), most: Duration::from_secs(7 * 86_400) };
@@ -82,8 +89,7 @@ fn feed(keys: &mut Keys<'_>) -> Arc<Feed> {
         (Some(Written::Plain) | None, _) => FeedFormat::Plain,
         (Some(Written::Stix), _) => FeedFormat::Stix,
     };
-    let id = hash((0, 0), &(&cluster, &authority, &path, &format)).h1;
-    Arc::new(Feed { cluster, authority, path, format, every, then, id })
+    Feed { cluster, authority, path, format, every, then, id: 0 }
 }
 
 /// The name of a format.

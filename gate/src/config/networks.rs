@@ -5,7 +5,7 @@ use super::feeds::feeds;
 use super::json::Json;
 use super::keys::{Keys, Many, Section, any_number_of, set_of};
 use super::text::{MOMENT, NAME, NETWORK, NETWORK_OR_NAME, NetworkOrName, REMARK, Text};
-use super::{Lists, Mistake};
+use super::{Feed, Lists, Mistake};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,16 +13,28 @@ use alloc::vec::Vec;
 use evaluator::{Entry, HostEntry, HostList, HostScope, List, Scope, Timestamp, network_text, parse_network};
 use ipnet::IpNet;
 
-pub(super) fn scope(keys: &mut Keys<'_>) -> (Scope, HostScope) {
-    let (skip, skip_hosts) = scope_of(keys, "skip");
-    let (public, public_hosts) = scope_of(keys, "treat_as_public");
-    (Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts))
+/// `scope` as it is written.
+pub(super) struct WrittenScope {
+    skip: Vec<NetworkOrName>,
+    treat_as_public: Vec<NetworkOrName>,
 }
 
-fn scope_of(keys: &mut Keys<'_>, name: &'static str) -> (Vec<IpNet>, HostList) {
+pub(super) fn scope(keys: &mut Keys<'_>) -> WrittenScope {
     const ITEMS: Many<Text<NetworkOrName>> = any_number_of(NETWORK_OR_NAME);
+    WrittenScope { skip: keys.or("skip", &ITEMS, "[]"), treat_as_public: keys.or("treat_as_public", &ITEMS, "[]") }
+}
+
+impl WrittenScope {
+    pub(super) fn made(self) -> (Scope, HostScope) {
+        let (skip, skip_hosts) = parted(self.skip);
+        let (public, public_hosts) = parted(self.treat_as_public);
+        (Scope::new(skip, public), HostScope::new(skip_hosts, public_hosts))
+    }
+}
+
+fn parted(items: Vec<NetworkOrName>) -> (Vec<IpNet>, HostList) {
     let (mut networks, mut hosts) = (Vec::new(), HostList::default());
-    for item in keys.or(name, &ITEMS, "[]") {
+    for item in items {
         match item {
             NetworkOrName::Network(network) => networks.push(network),
             // As with networks, one that is there twice changes nothing.
@@ -40,16 +52,41 @@ pub(super) fn read_list(bytes: &[u8]) -> Result<List, Vec<Mistake>> {
     parse_as(&ENTRIES, bytes, "list").map(list_of)
 }
 
-pub(super) fn lists(keys: &mut Keys<'_>) -> Arc<Lists> {
+/// `lists` as they are written.
+pub(super) struct WrittenLists {
+    allow: Vec<Entry>,
+    deny: Vec<Entry>,
+    allow_hosts: Vec<HostEntry>,
+    deny_hosts: Vec<HostEntry>,
+    feeds: Vec<Feed>,
+}
+
+pub(super) fn lists(keys: &mut Keys<'_>) -> WrittenLists {
     const HOSTS: Many<Section<HostEntry>> = set_of(Section(host_entry), usize::MAX, host);
-    let hosts_of = |entries| HostList::new(entries).unwrap_or_default();
-    Arc::new(Lists {
-        allow: list_of(keys.or("allow", &ENTRIES, "[]")),
-        deny: list_of(keys.or("deny", &ENTRIES, "[]")),
-        allow_hosts: hosts_of(keys.or("allow_hosts", &HOSTS, "[]")),
-        deny_hosts: hosts_of(keys.or("deny_hosts", &HOSTS, "[]")),
+    WrittenLists {
+        allow: keys.or("allow", &ENTRIES, "[]"),
+        deny: keys.or("deny", &ENTRIES, "[]"),
+        allow_hosts: keys.or("allow_hosts", &HOSTS, "[]"),
+        deny_hosts: keys.or("deny_hosts", &HOSTS, "[]"),
         feeds: feeds(keys),
-    })
+    }
+}
+
+impl WrittenLists {
+    pub(super) fn have_hosts(&self) -> bool {
+        !self.allow_hosts.is_empty() || !self.deny_hosts.is_empty()
+    }
+
+    pub(super) fn made(self) -> Lists {
+        let hosts_of = |entries| HostList::new(entries).unwrap_or_default();
+        Lists {
+            allow: list_of(self.allow),
+            deny: list_of(self.deny),
+            allow_hosts: hosts_of(self.allow_hosts),
+            deny_hosts: hosts_of(self.deny_hosts),
+            feeds: self.feeds.into_iter().map(|feed| Arc::new(feed.identified())).collect(),
+        }
+    }
 }
 
 /// The list of these entries, of which none is there twice.

@@ -6,7 +6,6 @@ use super::keys::Keys;
 use super::text::{AUTHORITY, CLUSTER, VARIABLE, WEBHOOK_PATH};
 use crate::hash::hash;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use evaluator::Level;
 
 /// A webhook that is told of peers.
@@ -26,6 +25,19 @@ pub struct Notify {
     pub secret_env: Option<Box<str>>,
     /// What tells it from all others: made of where it is and the format.
     pub(crate) id: u64,
+}
+
+impl Notify {
+    /// The same with its `id`.
+    pub(super) fn identified(self) -> Notify {
+        let Notify { cluster, authority, path, format, .. } = &self;
+        let place = match path {
+            WebhookPath::Given(path) => (false, path.expose()),
+            WebhookPath::Environment(variable) => (true, &**variable),
+        };
+        let id = hash((0, 0), &(cluster, authority, place, format)).h1;
+        Notify { id, ..self }
+    }
 }
 
 /// Where the path of a webhook comes from. Of Slack's webhooks it is what must not be known.
@@ -48,7 +60,8 @@ pub enum NotifyFormat {
     Ecs,
 }
 
-pub(super) fn notify(keys: &mut Keys<'_>) -> Arc<Notify> {
+/// A webhook that is still to be [`Notify::identified`].
+pub(super) fn notify(keys: &mut Keys<'_>) -> Notify {
     const FORMAT: Choice<NotifyFormat> =
         Choice::of(&["json", "slack", "ecs"], &[NotifyFormat::Json, NotifyFormat::Slack, NotifyFormat::Ecs]);
     let cluster = keys.required("cluster", &CLUSTER);
@@ -60,12 +73,7 @@ pub(super) fn notify(keys: &mut Keys<'_>) -> Arc<Notify> {
     let min_score = keys.or("min_score", &LevelNumber, "80");
     let format = keys.or("format", &FORMAT, "json");
     let secret_env = keys.optional("secret_env", &VARIABLE);
-    let place = match &path {
-        WebhookPath::Given(path) => (false, path.expose()),
-        WebhookPath::Environment(variable) => (true, &**variable),
-    };
-    let id = hash((0, 0), &(&cluster, &authority, place, format)).h1;
-    Arc::new(Notify { cluster, authority, path, min_score, format, secret_env, id })
+    Notify { cluster, authority, path, min_score, format, secret_env, id: 0 }
 }
 
 /// Reads the path of a webhook that stands elsewhere than in the configuration. `None` where it is none.

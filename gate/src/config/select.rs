@@ -6,29 +6,46 @@ use super::keys::{Keys, Many, Section, any_number_of, one_or_more};
 use super::rules::{HOSTS, PORTS};
 use super::text::{NETWORK, ROUTE_NAME, TIME_ZONE, Text, WITHIN};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::swap;
 use evaluator::{Criteria, Selection, TimeWindow};
 use ipnet::IpNet;
 
-pub(super) fn select(keys: &mut Keys<'_>) -> Arc<Select> {
-    // What says all or nothing leaves the conditions where they are, to be used again later.
-    const MODE: Choice<bool> = Choice::of(&["all", "events"], &[true, false]);
-    let mode = keys.optional("mode", &MODE);
-    let domains = keys.or("domains", &Flag, "false");
-    let conditions = conditions(keys);
-    let connections = match mode {
-        Some(true) => Selection::All,
-        Some(false) => Selection::Events,
-        None => conditions,
-    };
-    Arc::new(Select { domains, connections })
+/// `select` as it is written.
+pub(super) struct WrittenSelect {
+    pub(super) domains: bool,
+    /// Whether all connections are selected or none.
+    mode: Option<bool>,
+    /// Each of which selects by itself.
+    criteria: Criteria,
+    groups: Vec<Criteria>,
 }
 
-/// What each condition selects by itself, and what the groups of `all_of` select. Without any, everything.
-fn conditions(keys: &mut Keys<'_>) -> Selection {
+pub(super) fn select(keys: &mut Keys<'_>) -> WrittenSelect {
+    const MODE: Choice<bool> = Choice::of(&["all", "events"], &[true, false]);
     const GROUPS: Many<Section<Criteria>> = any_number_of(Section(criteria));
+    WrittenSelect {
+        mode: keys.optional("mode", &MODE),
+        domains: keys.or("domains", &Flag, "false"),
+        criteria: criteria(keys),
+        groups: keys.or("all_of", &GROUPS, "[]"),
+    }
+}
+
+impl WrittenSelect {
+    pub(super) fn made(self) -> Select {
+        // What says all or nothing leaves the conditions where they are, to be used again later.
+        let connections = match self.mode {
+            Some(true) => Selection::All,
+            Some(false) => Selection::Events,
+            None => matching(self.criteria, self.groups),
+        };
+        Select { domains: self.domains, connections }
+    }
+}
+
+/// What each criterion selects by itself, and what the groups select. Without any, everything.
+fn matching(mut all: Criteria, groups: Vec<Criteria>) -> Selection {
     const CONDITIONS: [fn(&mut Criteria, &mut Criteria); 7] = [
         |alone, all| swap(&mut alone.ports, &mut all.ports),
         |alone, all| swap(&mut alone.ports_other_than, &mut all.ports_other_than),
@@ -38,7 +55,6 @@ fn conditions(keys: &mut Keys<'_>) -> Selection {
         |alone, all| swap(&mut alone.sources, &mut all.sources),
         |alone, all| swap(&mut alone.sample, &mut all.sample),
     ];
-    let mut all = criteria(keys);
     let mut any = Vec::new();
     for take_one in CONDITIONS {
         let mut alone = Criteria::default();
@@ -47,7 +63,7 @@ fn conditions(keys: &mut Keys<'_>) -> Selection {
             any.push(alone);
         }
     }
-    any.extend(keys.or("all_of", &GROUPS, "[]"));
+    any.extend(groups);
     if any.is_empty() { Selection::All } else { Selection::Matching(any) }
 }
 

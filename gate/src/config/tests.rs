@@ -372,9 +372,9 @@ fn every_mistake_of_a_document_is_reported_at_once() {
 
 #[test]
 fn what_only_judges_needs_no_api_and_makes_the_same_mistakes_otherwise() {
-    assert!(Config::parse_policy(b"{}").is_ok());
+    assert!(Judging::parse(b"{}").is_ok());
     for (document, path) in [(r#"{"api": {}}"#, "api.cluster"), (r#"{"modus": 1}"#, "modus"), ("[]", ""), ("{", "")] {
-        let mistakes = Config::parse_policy(document.as_bytes()).unwrap_err();
+        let mistakes = Judging::parse(document.as_bytes()).unwrap_err();
         assert_eq!(mistakes[0].path, path, "{document}");
     }
 }
