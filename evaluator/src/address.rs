@@ -69,7 +69,8 @@ pub fn parse_ip(text: &str) -> Option<IpAddr> {
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 pub fn ip_text(ip: IpAddr) -> String {
-    let mut text = String::new();
+    // As long as they get, so that none has to grow.
+    let mut text = String::with_capacity(39);
     match ip {
         IpAddr::V4(ip) => push_v4(&mut text, ip),
         IpAddr::V6(ip) => push_v6(&mut text, ip),

@@ -3,7 +3,7 @@
 //! There is no generic code here: a library that decodes into types is copied for each of them, and would be the largest part
 //! of the module.
 
-use crate::{decimal, filled, octets};
+use crate::{filled, how_many, octets};
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
@@ -27,8 +27,7 @@ pub struct JsonError {
 impl JsonError {
     /// In words, which name the line and column and quote nothing of the text.
     pub fn message(&self) -> String {
-        let at = |place: usize| decimal(u64::try_from(place).unwrap_or(u64::MAX));
-        filled("expected {} at line {} column {}", &[self.wanted, &at(self.line), &at(self.column)])
+        filled("expected {} at line {} column {}", &[self.wanted, &how_many(self.line), &how_many(self.column)])
     }
 }
 

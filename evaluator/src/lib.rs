@@ -65,7 +65,7 @@ pub use runs::Runs;
 pub use scope::{Scope, SpecialPurpose, special_purpose};
 pub use selection::{Criteria, Selection};
 pub use tag::{Source, write_tag};
-pub use text::{decimal, filled, push_number, signed_decimal};
+pub use text::{decimal, filled, hexadecimal, how_many, push_number, signed_decimal};
 pub use time::Timestamp;
 pub use unit::{UnitError, parse_duration, parse_number, parse_size};
 pub use window::{TimeWindow, WindowError};

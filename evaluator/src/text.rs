@@ -37,10 +37,29 @@ pub fn decimal(number: u64) -> String {
     text
 }
 
+/// How many there are, in decimal digits.
+pub fn how_many(number: usize) -> String {
+    decimal(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
 /// The same of a number that may be below zero.
 #[inline(never)]
 pub fn signed_decimal(number: i64) -> String {
     [if number < 0 { "-" } else { "" }, &decimal(number.unsigned_abs())].concat()
+}
+
+/// The number in sixteen hexadecimal digits.
+///
+/// ```
+/// assert_eq!(evaluator::hexadecimal(0xbee), "0000000000000bee");
+/// ```
+#[inline(never)]
+pub fn hexadecimal(number: u64) -> String {
+    let mut text = String::new();
+    for place in (0..u64::BITS).step_by(4) {
+        push_number(&mut text, number.rotate_left(place.saturating_add(4)) & 15, 16);
+    }
+    text
 }
 
 /// Appends the number in digits of this base, 2 to 16, in lower case.
@@ -77,10 +96,12 @@ mod tests {
         fn numbers_are_written_as_by_the_standard_library(number: u64, small in 0_u64..1_000) {
             for number in [number, small] {
                 prop_assert_eq!(decimal(number), format!("{number}"));
+                prop_assert_eq!(how_many(number as usize), format!("{}", number as usize));
                 prop_assert_eq!(signed_decimal(number as i64), format!("{}", number as i64));
                 let mut text = String::new();
                 push_number(&mut text, number, 16);
                 prop_assert_eq!(text, format!("{number:x}"));
+                prop_assert_eq!(hexadecimal(number), format!("{number:016x}"));
             }
         }
     }

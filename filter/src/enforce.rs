@@ -4,6 +4,7 @@ use crate::host::{self, Action, Headers, Level};
 use crate::worker::Worker;
 use alloc::string::String;
 use evaluator::Action as Verdict;
+use evaluator::filled;
 use gate::{Config, Decision, Format, LogLevel, Remote, StreamId};
 
 /// Tags, and refuses where that is the decision; logs it when it is carried out. Returns whether the request was refused; an
@@ -114,6 +115,6 @@ fn details(why: Option<&str>) -> String {
 /// Logs a host call that failed.
 pub(crate) fn report(what: &str, result: Result<(), host::Status>) {
     if let Err(status) = result {
-        host::log(Level::Error, &format!("portcullis: cannot {what}: {status}"));
+        host::log(Level::Error, &filled("portcullis: cannot {}: {}", &[what, &status.text()]));
     }
 }

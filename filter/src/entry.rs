@@ -11,6 +11,7 @@ use crate::host::{self, Action, Level};
 use crate::worker;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use evaluator::filled;
 use gate::{Role, StreamId};
 
 /// The proxy's first call: constructors of C. Without a call of them the linker would put one around each callback.
@@ -177,10 +178,9 @@ fn misplaced(stream: Option<&mut Stream>, is: Role) {
         let (says, streams) = (site.config.role.name(), if is == Role::Network { "connections" } else { "requests" });
         host::log(
             Level::Error,
-            &format!(
-                "portcullis: role: the configuration says \"{says}\", but this is a filter of role \"{}\": all its {streams} \
-                 are refused",
-                is.name()
+            &filled(
+                "portcullis: role: the configuration says \"{}\", but this is a filter of role \"{}\": all its {} are refused",
+                &[says, is.name(), streams],
             ),
         );
     }

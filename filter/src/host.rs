@@ -5,7 +5,9 @@
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
 
+use alloc::string::String;
 use alloc::vec::Vec;
+use evaluator::decimal;
 use gate::{Conflict, Moment, Store, Version};
 
 /// A host call did not succeed: its status, as the ABI numbers them.
@@ -24,9 +26,11 @@ impl Status {
     }
 }
 
-impl core::fmt::Display for Status {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "host status {}", self.0)
+impl Status {
+    /// How logs show it.
+    #[cold]
+    pub(crate) fn text(self) -> String {
+        ["host status ", &decimal(self.0.into())].concat()
     }
 }
 

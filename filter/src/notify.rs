@@ -2,8 +2,8 @@
 
 use crate::callout::{self, Broken};
 use crate::worker::Worker;
-use alloc::string::ToString;
 use core::time::Duration;
+use evaluator::decimal;
 use gate::{
     Delivery, DeliveryError, DeliveryId, Effects, Notify, Proxy, Receipt, RootId, Secret, Sorted, WebhookPath,
     WebhookSecret, sign_webhook,
@@ -54,7 +54,7 @@ impl Deliveries {
             WebhookPath::Environment(_) => self.path.as_ref()?,
         };
         let at = proxy.now.timestamp();
-        let time = at.unix().to_string();
+        let time = decimal(at.unix().into());
         let mut headers = vec![
             (":method", "POST"),
             (":path", path.expose()),

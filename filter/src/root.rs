@@ -11,9 +11,9 @@ use crate::secrets::Secrets;
 use crate::upstream::{self, Resolved};
 use crate::worker::{self, Worker};
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use evaluator::{Assessment, ip_text, read_answer, read_domain_answer};
+use evaluator::{Assessment, filled, how_many, ip_text, read_answer, read_domain_answer};
 use gate::{
     Answer, Config, Effects, Lookup, LookupError, LookupId, Mistake, Moment, Proxy, Release, Role, RootId, Site,
     Sorted, Subject,
@@ -87,7 +87,7 @@ impl Root {
     /// Loads the configuration. Returns whether it is one.
     pub(crate) fn on_configure(&mut self) -> bool {
         let document = host::buffer(Buffer::PluginConfiguration, usize::MAX).unwrap_or_default();
-        let words = |mistakes: Vec<Mistake>| mistakes.iter().map(ToString::to_string).collect();
+        let words = |mistakes: Vec<Mistake>| mistakes.iter().map(Mistake::line).collect();
         let loaded = Config::parse(&document)
             .map_err(words)
             .and_then(|config| Secrets::of(&config).map(|secrets| (config, secrets)));
@@ -98,10 +98,11 @@ impl Root {
             }
             Err(mistakes) => {
                 for mistake in mistakes.iter().take(MISTAKES_LOGGED) {
-                    host::log(Level::Error, &format!("portcullis: configuration refused: {mistake}"));
+                    host::log(Level::Error, &["portcullis: configuration refused: ", mistake].concat());
                 }
                 if mistakes.len() > MISTAKES_LOGGED {
-                    let all = format!("portcullis: configuration refused: {} mistakes in all", mistakes.len());
+                    let all =
+                        filled("portcullis: configuration refused: {} mistakes in all", &[&how_many(mistakes.len())]);
                     host::log(Level::Error, &all);
                 }
                 false
@@ -286,9 +287,12 @@ impl Root {
     fn send(&self, lookup: &Lookup) -> Option<u32> {
         let api = &lookup.site.config.api;
         let path = match &lookup.subject {
-            Subject::Address(address) => format!("/v1/asset/ip/report?ip={}&full={}", ip_text(*address), api.full),
+            Subject::Address(address) => {
+                let full = if api.full { "true" } else { "false" };
+                filled("/v1/asset/ip/report?ip={}&full={}", &[&ip_text(*address), full])
+            }
             // Normalised, so nothing in it needs escaping.
-            Subject::Domain(name) => format!("/v1/domain/quick/malicious/view?domain={name}"),
+            Subject::Domain(name) => ["/v1/domain/quick/malicious/view?domain=", name].concat(),
         };
         let mut headers = vec![
             (":method", "GET"),
@@ -353,7 +357,7 @@ fn read(headers: usize, body_size: usize, most: u32, asked: &Subject, now: Momen
 }
 
 fn try_again(status: host::Status) {
-    host::log(Level::Error, &format!("portcullis: cannot end a wait: {status}; trying again"));
+    host::log(Level::Error, &filled("portcullis: cannot end a wait: {}; trying again", &[&status.text()]));
 }
 
 /// Ends a stream's wait. A stream that is gone needs nothing any more. After an error it waits still.
@@ -385,6 +389,6 @@ fn declare_text(name: &str, role: Role) {
         argument.extend_from_slice(&[0x28, 0x02]);
     }
     if let Err(status) = host::call_foreign("declare_property", &argument) {
-        host::log(Level::Warn, &format!("portcullis: cannot declare {name}: {status}"));
+        host::log(Level::Warn, &filled("portcullis: cannot declare {}: {}", &[name, &status.text()]));
     }
 }

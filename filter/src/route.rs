@@ -5,6 +5,7 @@ use crate::worker::Worker;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use evaluator::filled;
 use gate::{Metadata, Mistake, Site, quoted};
 
 /// How deep values of metadata may lie in one another: `first_look.hold`.
@@ -32,7 +33,7 @@ fn own(worker: &mut Worker, site: &Rc<Site>, name: &str) -> Option<Rc<Site>> {
     let route = host::property(b"xds\0route_name").unwrap_or_default();
     let (name, route) = (quoted(name), quoted(&String::from_utf8_lossy(&route)));
     for mistake in mistakes {
-        let line = format!("portcullis: metadata {name} of route {route} does not count: {mistake}");
+        let line = filled("portcullis: metadata {} of route {} does not count: {}", &[&name, &route, &mistake.line()]);
         host::log(Level::Error, &line);
     }
     None

@@ -5,6 +5,7 @@ use crate::vm;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use evaluator::{filled, how_many};
 use gate::{Config, Key, SHORTEST_TOKEN, Secret, WebhookPath, WebhookSecret, webhook_path};
 
 /// All of them.
@@ -44,7 +45,7 @@ impl Secrets {
         };
         let mut token = |path, name: Option<&str>| {
             let long = |text: String| Some(text.into_bytes()).filter(|token| token.len() >= SHORTEST_TOKEN);
-            let right = format!("is too short to be a token: {SHORTEST_TOKEN} characters at least");
+            let right = filled("is too short to be a token: {} characters at least", &[&how_many(SHORTEST_TOKEN)]);
             name.and_then(|name| read(&mut mistakes, path, name, long, &right))
         };
         let tokens = config.control.as_ref().map_or_else(Tokens::default, |access| Tokens {
@@ -64,8 +65,9 @@ fn read<T>(mistakes: &mut Vec<String>, key: &str, name: &str, make: fn(String) -
 
 fn plain(name: &str) -> Result<String, String> {
     let advice = "give the proxy that variable and list it in vm_config.environment_variables.host_env_keys";
-    let value = vm::environment(name).ok_or_else(|| format!("there is no variable {name} in the VM; {advice}"))?;
+    let value =
+        vm::environment(name).ok_or_else(|| filled("there is no variable {} in the VM; {}", &[name, advice]))?;
     let is_plain = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     let text = String::from_utf8(value).ok().filter(is_plain);
-    text.ok_or_else(|| format!("the variable {name} is empty or not plain ASCII, so it cannot be a secret"))
+    text.ok_or_else(|| filled("the variable {} is empty or not plain ASCII, so it cannot be a secret", &[name]))
 }

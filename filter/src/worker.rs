@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use evaluator::{Source, Verdict};
+use evaluator::{Source, Verdict, decimal, filled, hexadecimal};
 use gate::{
     Decision, Gate, Histogram, Metric, Mode, Moment, Proxy, Release, RootId, Sample, Sorted, StreamId, SubjectId,
 };
@@ -152,12 +152,15 @@ impl Worker {
             return;
         }
         let Some(slot) = (0..u32::MAX).find(|slot| self.wakers.iter().all(|waker| waker.slot != *slot)) else { return };
-        match host::register_queue(&format!("portcullis/wake/{:016x}/{slot}", self.nonce)) {
+        match host::register_queue(&["portcullis/wake/", &hexadecimal(self.nonce), "/", &decimal(slot.into())].concat())
+        {
             Ok(queue) => {
                 self.wakers.push(Waker { slot, root, queue, rung: false });
             }
             // The tick wakes the root as well, only later.
-            Err(status) => host::log(Level::Warn, &format!("portcullis: no queue to wake the root by: {status}")),
+            Err(status) => {
+                host::log(Level::Warn, &["portcullis: no queue to wake the root by: ", &status.text()].concat())
+            }
         }
     }
 
@@ -238,6 +241,6 @@ fn report(metrics: &mut Sorted<Metric, u32>, metric: Metric, sample: Sample) {
         Sample::Record(value) => host::record_metric(id, value),
     });
     if let Err(status) = reported {
-        host::log(Level::Warn, &format!("portcullis: cannot report {}: {status}", metric.name()));
+        host::log(Level::Warn, &filled("portcullis: cannot report {}: {}", &[&metric.name(), &status.text()]));
     }
 }

@@ -6,10 +6,10 @@ use crate::record;
 use crate::store::{self, Store};
 use crate::{Moment, WorkerId};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use evaluator::{Action, Findings, Timestamp};
+use evaluator::{Action, Findings, Timestamp, decimal, how_many};
 
 /// How many events are remembered.
 pub(crate) const KEPT: u32 = 32;
@@ -209,11 +209,11 @@ record::variants!(DeniedBy: Policy, Override);
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(number: u32) -> String {
-    format!("portcullis/alert/3/{}", number % KEPT)
+    ["portcullis/alert/3/", &decimal((number % KEPT).into())].concat()
 }
 
 fn part_key(number: u32, place: usize) -> String {
-    format!("portcullis/alert/3/{}/{place}", number % KEPT)
+    [&*key(number), "/", &how_many(place)].concat()
 }
 
 /// Shares an event, in the place of the oldest.
@@ -265,7 +265,7 @@ pub(crate) fn is_running(store: &dyn Store, alert: &Alert, members: &[Member]) -
 
 /// Takes it on to tell of the end of this event, which nobody else does then.
 pub(crate) fn take_end(store: &dyn Store, number: u32) -> bool {
-    let key = ["portcullis/alert/3/", &(number % KEPT).to_string(), "/told"].concat();
+    let key = [&*key(number), "/told"].concat();
     let told = number.to_le_bytes();
     store::change(store, &key, |value| match value == Some(&told[..]) {
         true => (None, false),

@@ -7,6 +7,7 @@ use crate::writer::Writer;
 use crate::{Effects, Moment};
 use alloc::boxed::Box;
 use alloc::string::String;
+use evaluator::decimal;
 
 /// How many entries are kept; the proxy's log has all.
 pub(crate) const KEPT: u32 = 256;
@@ -52,7 +53,7 @@ record::fields!(Act: seq, at, by, what, object, detail);
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(seq: u32) -> String {
-    format!("portcullis/audit/2/{}", seq % KEPT)
+    ["portcullis/audit/2/", &decimal((seq % KEPT).into())].concat()
 }
 
 /// Writes an entry, whose number is still to be given, in the place of the oldest, and into the log.

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use copy::FeedCopy;
 use core::net::IpAddr;
 use core::time::Duration;
-use evaluator::Timestamp;
+use evaluator::{Timestamp, decimal, filled};
 use ipnet::IpNet;
 use read::Reader;
 use work::Work;
@@ -271,7 +271,8 @@ impl Feeds {
         self.joined.push(Joined { root, feeds: feeds.to_vec(), look_at: around.proxy.now });
         let known = self.look(around);
         for feed in feeds.iter().filter(|feed| known.find(feed.id).is_none()) {
-            let message = format!("feed {} is not fetched: this proxy has {PLACES} others", feed.name());
+            let message =
+                filled("feed {} is not fetched: this proxy has {} others", &[&feed.name(), &decimal(PLACES.into())]);
             around.effects.say(true, message);
         }
     }

@@ -2,9 +2,8 @@
 
 use crate::writer::Writer;
 use crate::{Config, Decision, Remote};
-use alloc::borrow::ToOwned;
 use alloc::string::String;
-use evaluator::{Direction, ip_text, report_link};
+use evaluator::{Direction, filled, ip_text, report_link};
 
 /// The form of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +72,12 @@ fn quality<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
 pub fn body(format: Format, decision: &Decision<'_>, config: &Config, remote: &Remote) -> String {
     let message = &*config.deny.message;
     match format {
-        Format::Text => message.to_owned(),
+        Format::Text => {
+            // With room for the end of the line.
+            let mut text = String::with_capacity(message.len().saturating_add(1));
+            text.push_str(message);
+            text
+        }
         Format::Json => {
             let mut body = Writer::default();
             body.open('{');
@@ -91,9 +95,10 @@ pub fn body(format: Format, decision: &Decision<'_>, config: &Config, remote: &R
         Format::Html => {
             let message = escape(message);
             let about = about(remote, config.direction);
-            format!(
-                "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{message}</title></head>\n\
-                 <body><h1>{message}</h1>\n<p>{about}</p></body></html>\n"
+            filled(
+                "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title></head>\n\
+                 <body><h1>{}</h1>\n<p>{}</p></body></html>\n",
+                &[&message, &message, &about],
             )
         }
     }
@@ -108,13 +113,14 @@ fn about(remote: &Remote, direction: Direction) -> String {
     let host = remote.host.as_deref();
     match remote.address {
         Some(address) => {
-            let host = host.map_or(String::new(), |host| format!("{host}, "));
+            let host = host.map_or(String::new(), |host| [host, ", "].concat());
             let (address, link) = (ip_text(address), report_link(address));
-            format!(
-                "{end} is {host}{address}. <a href=\"{link}\" rel=\"noreferrer\">What Criminal IP knows about it</a>"
+            filled(
+                "{} is {}{}. <a href=\"{}\" rel=\"noreferrer\">What Criminal IP knows about it</a>",
+                &[end, &host, &address, &link],
             )
         }
-        None => format!("{end} is {}.", host.unwrap_or("unknown")),
+        None => filled("{} is {}.", &[end, host.unwrap_or("unknown")]),
     }
 }
 

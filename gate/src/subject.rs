@@ -2,6 +2,7 @@
 
 use crate::hash::hash;
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
@@ -21,12 +22,19 @@ impl From<IpAddr> for Subject {
     }
 }
 
+impl Subject {
+    /// How people and programs are told of it.
+    pub fn text(&self) -> String {
+        match self {
+            Subject::Address(address) => evaluator::ip_text(*address),
+            Subject::Domain(name) => String::from(&**name),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Address(address) => f.write_str(&evaluator::ip_text(*address)),
-            Subject::Domain(name) => f.write_str(name),
-        }
+        f.write_str(&self.text())
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::{self, Store};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use evaluator::{decimal, how_many};
 use foldhash::quality::FixedState;
 
 /// The facts that one bucket has room for.
@@ -94,7 +95,7 @@ impl Table {
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 fn key(bucket: u64) -> String {
-    format!("portcullis/facts/3/{bucket}")
+    ["portcullis/facts/3/", &decimal(bucket)].concat()
 }
 
 /// A place in the table, for going on from there.
@@ -105,17 +106,16 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
+    /// How it is shown.
+    pub(crate) fn text(&self) -> String {
+        [&*decimal(self.bucket), "-", &how_many(self.slot)].concat()
+    }
+
     /// Reads what is shown.
     pub(crate) fn parse(text: &str) -> Option<Spot> {
         let (bucket, slot) = text.split_once('-')?;
         let (bucket, slot) = (bucket.parse().ok()?, slot.parse().ok()?);
         (slot < BUCKET).then_some(Spot { bucket, slot })
-    }
-}
-
-impl core::fmt::Display for Spot {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}-{}", self.bucket, self.slot)
     }
 }
 

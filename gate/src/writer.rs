@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use core::net::IpAddr;
-use evaluator::{Findings, decimal, report_link, signed_decimal};
+use evaluator::{Findings, push_number, report_link, signed_decimal};
 
 /// JSON in the making.
 pub struct Writer {
@@ -59,7 +59,10 @@ impl Writer {
     /// A member with a whole number.
     #[inline(never)]
     pub fn number(&mut self, name: &str, value: u64) {
-        self.raw(name, &decimal(value));
+        self.name(name);
+        self.separate();
+        push_number(&mut self.text, value, 10);
+        self.follows = true;
     }
 
     /// A member with a whole number, which may be below zero.

@@ -12,10 +12,10 @@ use crate::hash::hash;
 use crate::notify::Ended;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy, Sorted};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use evaluator::{Runs, Timestamp, ip_text, network_text};
+use evaluator::{Runs, Timestamp, decimal, hexadecimal, how_many, ip_text, network_text};
 use ipnet::IpNet;
 
 /// How far ahead of the proxy's the clock of whoever hands an event in may be.
@@ -119,7 +119,7 @@ impl Gate {
 }
 
 fn name(alert: &Alert) -> String {
-    format!("{:016x}", alert.id)
+    hexadecimal(alert.id)
 }
 
 /// What is told of an event that ended.
@@ -132,7 +132,7 @@ pub(crate) fn ended(alert: &Alert, parts: &[Option<Part>], at: Timestamp) -> End
     let (found, source) = (merged(parts), source(alert));
     let denied = found.iter().filter(|found| found.denied_by.is_some()).count();
     let source = source.map_or(String::new(), |net| [" of ", &network_text(net)].concat());
-    let (found, denied) = (found.len().to_string(), denied.to_string());
+    let (found, denied) = (how_many(found.len()), how_many(denied));
     let words =
         ["Event ", alert.kind.name(), &source, " ended: ", &found, " destinations, ", &denied, " denied"].concat();
     Ended { id: name(alert), words, json: writer.into_text(), at }
@@ -277,8 +277,8 @@ fn count(count: usize) -> u64 {
 fn window(millis: u64) -> String {
     for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
         if millis.checked_rem(unit) == Some(0) {
-            return [millis.checked_div(unit).unwrap_or(0).to_string().as_str(), name].concat();
+            return [&*decimal(millis.checked_div(unit).unwrap_or(0)), name].concat();
         }
     }
-    [millis.to_string().as_str(), "ms"].concat()
+    [&*decimal(millis), "ms"].concat()
 }

@@ -9,7 +9,7 @@ use crate::core::audit;
 use crate::overrides::{self, LIMIT, Override, Put};
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Proxy};
-use evaluator::{Action, network_text};
+use evaluator::{Action, filled, how_many, network_text};
 use ipnet::IpNet;
 
 pub(super) fn list(query: &Query<'_>, proxy: Proxy<'_>) -> Result<Reply, Problem> {
@@ -47,7 +47,7 @@ impl Gate {
             Put::Added => 201,
             Put::Replaced => 200,
             Put::Full => {
-                let detail = format!("there are {LIMIT} overrides already; take some back");
+                let detail = filled("there are {} overrides already; take some back", &[&how_many(LIMIT)]);
                 return Err(Problem::new(503, "full", &detail));
             }
             Put::Busy => return Err(Problem::busy()),

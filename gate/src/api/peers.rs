@@ -11,7 +11,7 @@ use crate::table::Spot;
 use crate::writer::Writer;
 use crate::{Effects, Gate, Moment, Priority, Proxy, Remote, Role, Site, Subject, SubjectId};
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use evaluator::{
     Action, Assessment, Connection, Finding, Host, Level, Network, Profile, Verdict, parse_host, parse_ip,
@@ -61,7 +61,7 @@ impl Gate {
             true
         });
         writer.close(']');
-        writer.text_or_null("next", next.map(|next| next.to_string()).as_deref());
+        writer.text_or_null("next", next.map(|next| next.text()).as_deref());
         writer.close('}');
         Ok(Reply::json(200, writer))
     }
@@ -103,10 +103,10 @@ impl Gate {
             return Err(Problem::new(503, "full", "too many lookups wait already"));
         }
         effects.wake.push(site.root);
-        audit(What::Lookup, &subject.to_string(), &call.by, None, proxy, effects);
+        audit(What::Lookup, &subject.text(), &call.by, None, proxy, effects);
         let mut writer = Writer::default();
         writer.open('{');
-        writer.text("peer", &subject.to_string());
+        writer.text("peer", &subject.text());
         writer.flag("queued", true);
         writer.close('}');
         Ok(Reply::json(202, writer))
@@ -182,7 +182,7 @@ fn write(
         Fact::Failed { error, .. } => (None, Some(error.code())),
     };
     writer.open('{');
-    writer.text("peer", &peer.to_string());
+    writer.text("peer", &peer.text());
     writer.text("kind", kind_of);
     writer.text("learned", &fact.learned().to_rfc3339());
     writer.number("age", fact.age(now.timestamp()).into());

@@ -4,6 +4,7 @@ use super::reply::Problem;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
+use evaluator::{decimal, filled};
 
 /// Percent-decodes. `None` where that is no text.
 pub(super) fn decode(text: &str) -> Option<String> {
@@ -56,7 +57,10 @@ impl<'a> Query<'a> {
         match text.parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
-                let right = format!("must be a whole number from {} to {}", range.start(), range.end());
+                let right = filled(
+                    "must be a whole number from {} to {}",
+                    &[&decimal((*range.start()).into()), &decimal((*range.end()).into())],
+                );
                 Err(Problem::invalid(name, "out_of_range", &right))
             }
         }

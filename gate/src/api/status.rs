@@ -8,7 +8,7 @@ use crate::writer::Writer;
 use crate::{FeedOutcome, Gate, Halt, Moment, Proxy, Role, alert, ledger, overrides};
 use alloc::string::String;
 use alloc::vec::Vec;
-use evaluator::Profile;
+use evaluator::{Profile, hexadecimal};
 
 impl Gate {
     #[inline(never)]
@@ -80,7 +80,7 @@ impl Gate {
         for member in &members {
             let figures = &member.figures;
             writer.open('{');
-            writer.text("id", &format!("{:016x}", member.worker.0));
+            writer.text("id", &hexadecimal(member.worker.0));
             writer.text("seen", &member.seen.timestamp().to_rfc3339());
             writer.number("held", figures.held.into());
             writer.number("queued", figures.queued.into());

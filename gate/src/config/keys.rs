@@ -2,12 +2,12 @@
 
 use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
-use super::mistake::{MistakeKind, Mistakes, Place, count, instead, quoted};
+use super::mistake::{MistakeKind, Mistakes, Place, instead, quoted};
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use evaluator::filled;
+use evaluator::{filled, how_many};
 
 /// An object whose keys this function reads.
 ///
@@ -312,7 +312,9 @@ impl Limits {
         if !(self.least..=self.most).contains(&items.len()) {
             let message = match items.len() {
                 0 => "the list is empty; leave the key out instead".into(),
-                many => filled("the list has {} items; at most {} are possible", &[&count(many), &count(self.most)]),
+                many => {
+                    filled("the list has {} items; at most {} are possible", &[&how_many(many), &how_many(self.most)])
+                }
             };
             mistakes.note(MistakeKind::OutOfRange, message);
             return false;

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use evaluator::{decimal, filled, push_number};
+use evaluator::{filled, how_many, push_number};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident $code:literal,)+) => {
@@ -67,13 +67,17 @@ impl Mistake {
         let message = "the proxy cannot hand it over; every value must be a string, and none null".into();
         Mistake { path: String::new(), kind: MistakeKind::WrongType, message }
     }
+
+    /// One line: `api.timeout: ... [malformed]`.
+    pub fn line(&self) -> String {
+        let separator = if self.path.is_empty() { "" } else { ": " };
+        filled("{}{}{} [{}]", &[&self.path, separator, &self.message, self.kind.code()])
+    }
 }
 
 impl fmt::Display for Mistake {
-    /// One line: `api.timeout: ... [malformed]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let separator = if self.path.is_empty() { "" } else { ": " };
-        write!(f, "{}{separator}{} [{}]", self.path, self.message, self.kind.code())
+        f.write_str(&self.line())
     }
 }
 
@@ -124,7 +128,7 @@ impl Mistakes {
     #[inline(never)]
     pub(super) fn go_to_item(&mut self, list: Place, index: usize) {
         self.go_back(list);
-        self.push_in_brackets(&count(index));
+        self.push_in_brackets(&how_many(index));
     }
 
     fn push_in_brackets(&mut self, what: &str) {
@@ -207,11 +211,6 @@ pub(super) fn instead(found: &str, names: &[&str]) -> String {
 /// What to say where this name was probably meant.
 pub(super) fn meant(name: &str) -> String {
     filled("did you mean {}?", &[&quoted(name)])
-}
-
-/// How many there are, in digits.
-pub(super) fn count(number: usize) -> String {
-    decimal(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
 /// The name that differs least from `found`, if it differs by no more than a slip or two.

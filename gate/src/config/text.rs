@@ -2,14 +2,14 @@
 
 use super::form::{Form, refuse_type, wrong_type};
 use super::json::Json;
-use super::mistake::{MistakeKind, Mistakes, count, meant, nearest, quoted};
+use super::mistake::{MistakeKind, Mistakes, meant, nearest, quoted};
 use super::secret::Secret;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use evaluator::{
-    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, filled, network_text, parse_host, parse_ip,
-    parse_network, parse_number,
+    Country, Host, Profile, TimeWindow, TimeZone, Timestamp, WindowError, filled, how_many, network_text, parse_host,
+    parse_ip, parse_network, parse_number,
 };
 use ipnet::IpNet;
 
@@ -89,7 +89,8 @@ impl Kind {
         match found.text().map(|text| (text, text.chars().count())) {
             Some((text, length)) if (1..=longest).contains(&length) => return text,
             Some((_, length)) => {
-                let message = filled("has {} characters; the {} has 1 to {}", &[&count(length), what, &count(longest)]);
+                let message =
+                    filled("has {} characters; the {} has 1 to {}", &[&how_many(length), what, &how_many(longest)]);
                 mistakes.note(MistakeKind::OutOfRange, message);
             }
             None if self.secret => refuse_type(found, mistakes, ["must be ", &wanted()].concat()),

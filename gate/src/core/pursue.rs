@@ -11,7 +11,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
-use evaluator::{Action, Connection, Direction, Source};
+use evaluator::{Action, Connection, Direction, Source, hexadecimal};
 use ipnet::IpNet;
 
 /// For how long connections that are closed still count for an event that is over.
@@ -226,7 +226,7 @@ impl Gate {
         if action == AlertAction::Deny && verdict.action == Action::Tag {
             let now = proxy.now.timestamp();
             let ttl = target.site.config.block.ttl;
-            let name = format!("event {id:016x}");
+            let name = ["event ", &hexadecimal(id)].concat();
             let new = Override {
                 owner: "event".into(),
                 reason: name.as_str().into(),

@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use evaluator::decimal;
 
 /// The number is the layout's: a module that writes another layout uses other keys.
 const KEY: &str = "portcullis/feeds/2";
@@ -29,7 +30,7 @@ const FIRST_SPREAD: Duration = Duration::from_millis(500);
 
 /// Where the copy in this place is.
 pub(crate) fn copy_key(place: u8) -> String {
-    format!("portcullis/feed/1/{place}")
+    ["portcullis/feed/1/", &decimal(place.into())].concat()
 }
 
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use crate::{DeliveryError, Fate, FeedOutcome, LookupError, Mode, Reason, Refusal, Skip, Sorted};
 use alloc::string::String;
-use evaluator::{Action, Source};
+use evaluator::{Action, Source, filled};
 
 /// One counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,33 +48,31 @@ pub enum Counter {
 impl Counter {
     pub(super) fn name(self) -> String {
         match self {
-            Counter::Decision(action, source, mode) => format!(
+            Counter::Decision(action, source, mode) => filled(
                 "criminalip_decisions_total;action={};source={};mode={}",
-                action.name(),
-                source.code(),
-                mode.name()
+                &[action.name(), source.code(), mode.name()],
             ),
             Counter::Lookup(error) => {
-                format!("criminalip_lookups_total;outcome={}", error.map_or("assessed", |error| error.code()))
+                ["criminalip_lookups_total;outcome=", error.map_or("assessed", |error| error.code())].concat()
             }
-            Counter::FailedOpen(reason) => format!("criminalip_failed_open_total;reason={}", reason.code()),
-            Counter::FailedClosed(reason) => format!("criminalip_failed_closed_total;reason={}", reason.code()),
-            Counter::Cache(found) => format!("criminalip_cache_total;result={}", found.code()),
+            Counter::FailedOpen(reason) => ["criminalip_failed_open_total;reason=", reason.code()].concat(),
+            Counter::FailedClosed(reason) => ["criminalip_failed_closed_total;reason=", reason.code()].concat(),
+            Counter::Cache(found) => ["criminalip_cache_total;result=", found.code()].concat(),
             Counter::Evicted => "criminalip_cache_evictions_total".into(),
             Counter::Dropped => "criminalip_dropped_total".into(),
             Counter::BadHost => "criminalip_bad_hosts_total".into(),
-            Counter::Skipped(skip) => format!("criminalip_skipped_total;reason={}", skip.code()),
-            Counter::Late(mode) => format!("criminalip_late_denials_total;mode={}", mode.name()),
+            Counter::Skipped(skip) => ["criminalip_skipped_total;reason=", skip.code()].concat(),
+            Counter::Late(mode) => ["criminalip_late_denials_total;mode=", mode.name()].concat(),
             Counter::JournalLost => "criminalip_journal_lost_total".into(),
             Counter::Misplaced => "criminalip_misplaced_total".into(),
             Counter::Unwatched => "criminalip_unwatched_total".into(),
-            Counter::RouteMetadata(result) => format!("criminalip_route_metadata_total;result={}", result.code()),
-            Counter::Feed(outcome) => format!("criminalip_feed_fetches_total;outcome={}", outcome.code()),
-            Counter::FeedRefused(refusal) => format!("criminalip_feed_refused_total;reason={}", refusal.code()),
-            Counter::Notification(fate) => format!("criminalip_notifications_total;outcome={}", fate.code()),
+            Counter::RouteMetadata(result) => ["criminalip_route_metadata_total;result=", result.code()].concat(),
+            Counter::Feed(outcome) => ["criminalip_feed_fetches_total;outcome=", outcome.code()].concat(),
+            Counter::FeedRefused(refusal) => ["criminalip_feed_refused_total;reason=", refusal.code()].concat(),
+            Counter::Notification(fate) => ["criminalip_notifications_total;outcome=", fate.code()].concat(),
             Counter::Delivery(outcome) => {
                 let outcome = outcome.map_or_else(DeliveryError::code, |()| "delivered");
-                format!("criminalip_deliveries_total;outcome={outcome}")
+                ["criminalip_deliveries_total;outcome=", outcome].concat()
             }
         }
     }

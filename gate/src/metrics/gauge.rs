@@ -8,6 +8,7 @@ use crate::feed::PLACES;
 use crate::{Budget, Halt, Moment, Status};
 use alloc::string::String;
 use core::time::Duration;
+use evaluator::decimal;
 
 /// One gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +55,9 @@ impl Gauge {
             Gauge::CreditsSpent => "criminalip_credits_spent_today".into(),
             Gauge::CreditsLeft => "criminalip_credits_left_today".into(),
             Gauge::BudgetLasts => "criminalip_budget_lasts_seconds".into(),
-            Gauge::Halted(halt) => format!("criminalip_halted;reason={}", halt.code()),
-            Gauge::FeedAge(number) => format!("criminalip_feed_age_seconds;feed={number}"),
-            Gauge::FeedEntries(number) => format!("criminalip_feed_entries;feed={number}"),
+            Gauge::Halted(halt) => ["criminalip_halted;reason=", halt.code()].concat(),
+            Gauge::FeedAge(number) => ["criminalip_feed_age_seconds;feed=", &decimal(u64::from(number))].concat(),
+            Gauge::FeedEntries(number) => ["criminalip_feed_entries;feed=", &decimal(u64::from(number))].concat(),
         }
     }
 }

@@ -3,10 +3,10 @@
 use crate::writer::Writer;
 use crate::{NotifyFormat, Subject};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use evaluator::{Assessment, Direction, Finding, Timestamp, report_link};
+use evaluator::{Assessment, Direction, Finding, Timestamp, decimal, how_many, report_link};
 
 /// One thing to tell.
 #[derive(Clone, Debug)]
@@ -82,12 +82,12 @@ pub(super) fn write(format: NotifyFormat, name: &str, notices: &[Notice], droppe
             (NotifyFormat::Json, Notice::Ended(event)) => writer.written(&event.json),
             (NotifyFormat::Slack, Notice::Peer(peer)) => slack(&mut writer, peer),
             (NotifyFormat::Slack, Notice::Ended(event)) => section(&mut writer, &event.words),
-            (NotifyFormat::Ecs, _) => ecs(&mut writer, notice, &[name, "-", &index.to_string()].concat()),
+            (NotifyFormat::Ecs, _) => ecs(&mut writer, notice, &[name, "-", &how_many(index)].concat()),
         }
     }
     if format == NotifyFormat::Slack && dropped > 0 {
         let more = " older notifications were dropped, because they could not be delivered.";
-        section(&mut writer, &[&dropped.to_string(), more].concat());
+        section(&mut writer, &[&decimal(dropped.into()), more].concat());
     }
     writer.close(']');
     if format != NotifyFormat::Ecs {
@@ -120,7 +120,7 @@ fn slack(writer: &mut Writer, notice: &PeerNotice) {
         Some(link) => ["<", &link, "|", &notice.name(), ">"].concat(),
         None => notice.name(),
     };
-    let system = notice.asn().map_or(String::new(), |asn| [" · AS", &asn.to_string()].concat());
+    let system = notice.asn().map_or(String::new(), |asn| [" · AS", &decimal(asn)].concat());
     let country = notice.country().map_or(String::new(), |country| [" · ", &country].concat());
     section(writer, &["*", &name, "*", &notice.words(), &system, &country].concat());
 }
@@ -248,7 +248,7 @@ impl PeerNotice {
 
     #[inline(never)]
     fn name(&self) -> String {
-        self.subject.to_string()
+        self.subject.text()
     }
 
     fn score(&self) -> Option<u64> {
@@ -273,7 +273,7 @@ impl PeerNotice {
     #[inline(never)]
     fn words(&self) -> String {
         let what = match self.score() {
-            Some(score) => [" scored ", &score.to_string()].concat(),
+            Some(score) => [" scored ", &decimal(score)].concat(),
             None => " is listed as malicious".into(),
         };
         let end = match self.direction {

@@ -8,9 +8,10 @@ use crate::{Counter, Moment, Notify, RootId};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use evaluator::decimal;
 
 /// How many notices wait at most.
 pub(super) const QUEUE: usize = 256;
@@ -192,7 +193,7 @@ fn pause(tries: u32, retry_after: Option<Duration>, random: u64) -> Duration {
 
 /// The log's line about deliveries that begin or cease to fail, and about what is dropped. Stable: other programs read it.
 fn line(to: &str, outcome: &str, batch: &Batch) -> String {
-    let (count, tries) = (batch.count.to_string(), batch.tries.to_string());
+    let (count, tries) = (decimal(batch.count.into()), decimal(batch.tries.into()));
     // A host and a code need no escaping.
     let start = ["{\"event\":\"notify\",\"to\":\"", to, "\",\"outcome\":\"", outcome].concat();
     [&start, "\",\"notifications\":", &count, ",\"tries\":", &tries, "}"].concat()

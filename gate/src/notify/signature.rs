@@ -1,9 +1,9 @@
 //! Signatures of messages, by the Standard Webhooks specification: <https://www.standardwebhooks.com>.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use base64ct::{Base64, Encoding};
-use evaluator::Timestamp;
+use evaluator::{Timestamp, decimal};
 use hmac_sha256::HMAC;
 
 /// The secret that sender and receiver share. Its `Debug` shows `***`.
@@ -40,7 +40,7 @@ impl core::fmt::Debug for WebhookSecret {
 /// ```
 pub fn sign_webhook(secret: &WebhookSecret, message_id: &str, at: Timestamp, body: &str) -> String {
     let mut mac = HMAC::new(&secret.0);
-    for part in [message_id, ".", &at.unix().to_string(), ".", body] {
+    for part in [message_id, ".", &decimal(at.unix().into()), ".", body] {
         mac.update(part);
     }
     let mut signature = String::from("v1,");
