@@ -5,28 +5,36 @@ export const misuse = (path, problem) => new TypeError(`${path}: ${problem}`);
 
 export const shown = (value) => JSON.stringify(value) ?? String(value);
 
-const text = [(value) => typeof value === "string", "is no text"];
-
-const CONNECTION = new Map(Object.entries({
-  ip: text,
-  port: [(value) => Number.isInteger(value) && value >= 0 && value <= 65_535, "is no port; ports are 0 to 65535"],
-  product: text,
-  direction: [(value) => value === "ingress" || value === "egress", "is neither ingress nor egress"],
-  path: text,
-  method: text,
-  host: text,
-  route: text,
-  client: text,
-  at: [(value) => !Number.isNaN(Number(value)), "is no time"],
-}));
+const KEYS = "ip, port, product, direction, path, method, host, route, client, at";
 
 /** What may be left out is `undefined` or `null`. */
 export function checkConnection(connection) {
   for (const key in connection) {
-    const rule = CONNECTION.get(key);
-    if (rule === undefined) throw misuse(`connection.${key}`, `there is no such key; there are ${[...CONNECTION.keys()].join(", ")}`);
     const value = connection[key];
-    if (value !== undefined && value !== null && !rule[0](value)) throw misuse(`connection.${key}`, `${shown(value)} ${rule[1]}`);
+    const problem = problemOf(key, value);
+    if (problem !== "" && (value ?? null) !== null) throw misuse(`connection.${key}`, `${shown(value)} ${problem}`);
+  }
+}
+
+/** What is wrong with the value of this key; nothing where it is as it should be. */
+function problemOf(key, value) {
+  switch (key) {
+    case "port":
+      return Number.isInteger(value) && value >= 0 && value <= 65_535 ? "" : "is no port; ports are 0 to 65535";
+    case "direction":
+      return value === "ingress" || value === "egress" ? "" : "is neither ingress nor egress";
+    case "at":
+      return Number.isNaN(Number(value)) ? "is no time" : "";
+    case "ip":
+    case "product":
+    case "path":
+    case "method":
+    case "host":
+    case "route":
+    case "client":
+      return typeof value === "string" ? "" : "is no text";
+    default:
+      throw misuse(`connection.${key}`, `there is no such key; there are ${KEYS}`);
   }
 }
 
@@ -34,13 +42,11 @@ export function checkConnection(connection) {
 export const lettersOf = (country) =>
   typeof country === "string" && country.length === 2 ? country.charCodeAt(0) | (country.charCodeAt(1) << 8) : 0;
 
-const LEVELS = new Set([20, 40, 60, 80, 100]);
-
 /** A level of an assessment; `null` where it is unknown. */
 export function levelOf(level) {
   if (level === undefined || level === null) return null;
-  if (!LEVELS.has(level)) throw misuse("this is no assessment", "its levels are 20, 40, 60, 80 or 100");
-  return level;
+  if (level === 20 || level === 40 || level === 60 || level === 80 || level === 100) return level;
+  throw misuse("this is no assessment", "its levels are 20, 40, 60, 80 or 100");
 }
 
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;

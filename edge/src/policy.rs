@@ -44,6 +44,8 @@ impl Policy {
                     Evidence::Published => "published",
                 },
             );
+            // Whether what was decided for findings, levels, a direction and a port may be remembered.
+            json.flag("repeatable", policy.is_repeatable());
             // What happens where no rule matches, then the names of the rules and what they do.
             json.list("rules");
             let rules = policy.rules.iter().map(|rule| (Some(&*rule.name), rule.then));

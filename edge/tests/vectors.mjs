@@ -15,6 +15,7 @@ export function disagreements({ Policy, parseList, isPublic, ConfigError }, { ve
     const stored = JSON.parse(JSON.stringify(read));
     expect(`${name}, judgement of what was stored`, policy.decide(stored, { ...connection, at: when, route: null }), judgement);
   }
+  remembered(Policy, verdicts, expect);
   for (const [kind, expected] of [["public", true], ["special", false], ["none", "TypeError"]]) {
     for (const address of addresses[kind]) expect(address, outcome(() => isPublic(address)), expected);
   }
@@ -37,6 +38,38 @@ export function disagreements({ Policy, parseList, isPublic, ConfigError }, { ve
   expect("a configuration with a mistake", outcome(() => new Policy({ modus: 1 })), "ConfigError");
   misuse(new Policy(), expect);
   return wrong;
+}
+
+const LEVELS = [null, 20, 40, 60, 80, 100];
+
+/** What was decided before is decided again, and nothing else: with a product, even an empty one, nothing is remembered. */
+function remembered(Policy, verdicts, expect) {
+  const configs = new Map(verdicts.map(({ config }) => [JSON.stringify(config), config]));
+  const compare = (name, policy, assessment, connection) => {
+    const [again, anew] = [connection, { ...connection, product: "" }].map((given) => policy.decide(assessment, given));
+    expect(`${name}, ${JSON.stringify(connection)}`, again, anew);
+  };
+  for (const [name, config] of configs) {
+    const policy = new Policy(config);
+    for (const { assessment } of verdicts) {
+      for (const { connection, at } of verdicts) {
+        const { product, ...rest } = connection;
+        const all = { ip: "192.0.2.9", ...rest, at: new Date(at) };
+        for (const direction of ["ingress", "egress"]) compare(name, policy, assessment, { ...all, direction });
+      }
+    }
+    const [{ assessment }] = verdicts;
+    for (const inbound of LEVELS) {
+      for (const outbound of LEVELS) {
+        const rated = { ...assessment, score: { inbound, outbound } };
+        for (const direction of ["ingress", "egress"]) compare(name, policy, rated, { direction });
+      }
+    }
+    for (let port = 0; port < 1500; port += 1) compare(name, policy, assessment, { port: port % 1100, direction: "egress" });
+    const shown = () => policy.decide(assessment, { port: 22, direction: "egress" }).findings[0];
+    shown().detail = "changed by whoever asked";
+    expect("what a port shows", shown().detail, "destination port 22");
+  }
 }
 
 /** What is wrong with something given is said, with its path. */

@@ -237,6 +237,12 @@ impl Policy {
         }
         needs
     }
+
+    /// Whether the rules look at nothing but the findings, the direction, the level in it, and the port. Where these are the
+    /// same again, and so is the product, the same rule decides, whoever asks and when.
+    pub fn is_repeatable(&self) -> bool {
+        self.rules.iter().all(|rule| rule.when.is_repeatable())
+    }
 }
 
 /// The findings that a connection can add.
@@ -263,6 +269,27 @@ fn found_in(connection: &Connection<'_>) -> Findings {
 }
 
 impl Condition {
+    /// As [`Policy::is_repeatable`]. Every field is named, so that whoever adds one decides on which side it stands.
+    fn is_repeatable(&self) -> bool {
+        let Condition {
+            score_at_least: _,
+            any: _,
+            all: _,
+            none: _,
+            direction: _,
+            ports: _,
+            ports_other_than: _,
+            path_prefix,
+            method,
+            host,
+            country,
+            asn,
+            time,
+        } = self;
+        let asks_texts = [path_prefix, method, host].into_iter().any(|texts| !texts.is_empty());
+        !asks_texts && country.is_empty() && asn.is_empty() && time.is_none()
+    }
+
     /// Whether everything asked for holds. The findings come first: they settle most rules in one comparison.
     fn holds(
         &self,

@@ -211,6 +211,44 @@ fn a_policy_needs_what_its_rules_look_at() {
     }
 }
 
+/// Each kind of condition alone, those first of whose answers a policy says that they are the same again.
+fn conditions() -> (Vec<Condition>, Vec<Condition>) {
+    let (of, default) = (Findings::of(&[Finding::Tor, Finding::SshPort]), Condition::default);
+    let repeatable = vec![
+        default(),
+        Condition { score_at_least: Some(Level::Moderate), ..default() },
+        Condition { any: of, ..default() },
+        Condition { all: of, ..default() },
+        Condition { none: of, ..default() },
+        Condition { direction: Some(Direction::Egress), ..default() },
+        Condition { ports: vec![22, 443], ..default() },
+        Condition { ports_other_than: vec![22, 443], ..default() },
+    ];
+    let others = vec![
+        Condition { path_prefix: texts(&["/"]), ..default() },
+        Condition { method: texts(&["GET"]), ..default() },
+        Condition { host: texts(&["a"]), ..default() },
+        Condition { country: vec![Country::parse("KR").unwrap()], ..default() },
+        Condition { asn: vec![1], ..default() },
+        Condition { time: Some(TimeWindow::parse("UTC", "Mon 08:00-10:00").unwrap()), ..default() },
+    ];
+    (repeatable, others)
+}
+
+#[test]
+fn a_policy_is_repeatable_where_no_rule_asks_about_time_place_or_request() {
+    let (repeatable, others) = conditions();
+    let policy = |whens: &[Condition]| Policy {
+        rules: whens.iter().map(|when| rule("any", when.clone(), Action::Tag)).collect(),
+        evidence: Evidence::Current,
+    };
+    assert!(policy(&repeatable).is_repeatable());
+    assert!(crate::Profile::ALL.iter().all(|profile| profile.policy().is_repeatable()));
+    for other in others {
+        assert!(!policy(&[Condition::default(), other.clone()]).is_repeatable(), "{other:?}");
+    }
+}
+
 #[test]
 fn rules_that_an_index_cannot_name_are_never_reached() {
     let never = Condition { ports: vec![1], ..Condition::default() };
@@ -249,6 +287,44 @@ proptest! {
         };
         let (verdict, other) = (policy.evaluate(&facts, &full), policy.evaluate(&facts, &needed));
         prop_assert_eq!((verdict.action, verdict.rule), (other.action, other.rule));
+    }
+
+    #[test]
+    fn a_repeatable_policy_decides_the_same_again_whatever_else_changes(
+        findings in prop::collection::vec(prop::sample::select(Finding::ALL), 0..4),
+        levels in prop::array::uniform2(prop::option::of(prop::sample::select(&[Level::Safe, Level::Dangerous][..]))),
+        port in prop::option::of(prop::sample::select(&[22_u16, 25, 443][..])),
+        hinted: bool,
+        egress: bool,
+        published: bool,
+    ) {
+        let direction = if egress { Direction::Egress } else { Direction::Ingress };
+        let evidence = if published { Evidence::Published } else { Evidence::Current };
+        let product = hinted.then_some("OpenSSH");
+        let (inbound, outbound) = (levels[0], levels[1]);
+        let here = Connection { port, product, ..connection(direction) };
+        let facts = Assessment { score: Score { inbound, outbound }, ..assessment(&findings, &findings) };
+        // Monday at nine o'clock, and everything of which nothing was known.
+        let (path, method, host) = (Some(&b"/"[..]), Some(&b"GET"[..]), Some(&b"a"[..]));
+        let now = Timestamp::from_unix(1_711_357_200);
+        let elsewhere = Connection { path, method, host, route: path, now, ..here };
+        let country = Country::parse("KR");
+        let score = match direction {
+            Direction::Ingress => Score { outbound: Some(Level::Critical), ..facts.score },
+            Direction::Egress => Score { inbound: Some(Level::Critical), ..facts.score },
+        };
+        let others = Assessment { learned: now, asn: NonZeroU32::new(1), country, score, ..facts };
+        let (repeatable, not) = conditions();
+        let same = |when: &Condition| {
+            let policy = Policy { rules: vec![rule("only", when.clone(), Action::Deny)], evidence };
+            policy.evaluate(&facts, &here).rule == policy.evaluate(&others, &elsewhere).rule
+        };
+        for when in &repeatable {
+            prop_assert!(same(when), "{:?}", when);
+        }
+        for when in &not {
+            prop_assert!(!same(when), "{:?}", when);
+        }
     }
 
     #[test]
