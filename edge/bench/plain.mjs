@@ -1,5 +1,6 @@
 // What the package does, in plain JavaScript as one would write it by hand: JSON.parse, then the rules of the profile for
-// clients. To compare with, nothing else; `speed.mjs` makes sure that both say the same before it measures.
+// clients, which are written into it. To compare with, nothing else; `speed.mjs` makes sure that both say and refuse the same
+// before it measures.
 
 const CODES = [
   "reputation", "tls.self_signed", "tls.expired", "exposure.directory_listing", "mining", "anonymity.vpn",
@@ -159,19 +160,114 @@ function certificate(tls, banner, seen, now, label, marks, published) {
 }
 
 const RULES = [
-  ["score-80", "deny", (codes, score) => score >= 80],
+  ["score-80", "deny", (codes, level) => level >= 80],
   ["c2", "deny", (codes) => codes.has("c2")],
   ["malware", "deny", (codes) => codes.has("malware")],
   ["attack", "deny", (codes) => codes.has("attack")],
   ["anonymity", "tag", (codes) => ANONYMITY.some((code) => codes.has(code))],
   ["scanner", "tag", (codes) => codes.has("scanner")],
-  ["score-60", "tag", (codes, score) => score >= 60],
+  ["score-60", "tag", (codes, level) => level >= 60],
 ];
 
-export function decide({ ip, score, findings, outcome }, { port = null }) {
+const PAGES = "https://www.criminalip.io/asset/report/";
+const KNOWN = new Set(CODES);
+const FAILURES = [
+  "no_credit", "concurrency_refused", "bad_key", "invalid_address", "rate_limited", "server_error", "malformed", "unknown",
+];
+
+const refuse = (path, problem) => {
+  throw new TypeError(`${path}: ${problem}`);
+};
+
+/** The same as `decide`, of what is as it should be: nothing that is given is looked at before it is used. */
+export function decideUnchecked({ ip, score, findings, outcome }, { port = null }) {
   const codes = new Set(findings.map(({ code }) => code));
   const [rule, verdict] = RULES.find(([, , holds]) => holds(codes, score.inbound)) ?? [null, "allow"];
-  const all = port === 22 ? [...findings, { code: "ssh.port", detail: "destination port 22" }] : findings;
-  const link = `https://www.criminalip.io/asset/report/${ip}`;
-  return { ip, port, suspicious: verdict !== "allow", verdict, rule, profile: "ingress", direction: "ingress", score, findings: all, outcome, link };
+  const link = PAGES + ip;
+  const suspicious = verdict !== "allow";
+  return { ip, port, suspicious, verdict, rule, profile: "ingress", direction: "ingress", score, findings, outcome, link };
+}
+
+export function decide(assessment, connection) {
+  check(connection);
+  const outcome = assessment?.outcome;
+  if (outcome !== "assessed" && !FAILURES.includes(outcome)) refuse("this is no assessment", `there is no outcome ${outcome}`);
+  const direction = connection.direction ?? "ingress";
+  const port = connection.port ?? null;
+  const given = connection.ip ?? assessment.ip;
+  if (typeof given !== "string") refuse("connection.ip", "there is none");
+  if (connection.client) written(connection.client, "connection.client");
+  const ip = written(given, "connection.ip");
+  const link = PAGES + (ip.startsWith("::ffff:") ? ip.slice(7) : ip);
+  const isRead = outcome === "assessed";
+  const inbound = levelOf(isRead ? assessment.score?.inbound : null);
+  const outbound = levelOf(isRead ? assessment.score?.outbound : null);
+  const findings = [];
+  const codes = new Set();
+  const add = (code, detail) => {
+    codes.add(code);
+    findings.push({ code, detail });
+  };
+  let [rule, verdict, suspicious] = [null, null, null];
+  if (isRead) {
+    for (const { code, detail = null } of assessment.findings ?? []) {
+      if (!KNOWN.has(code)) refuse("this is no assessment", `there is no finding ${code}`);
+      add(code, detail);
+    }
+    if (direction === "egress" && port !== null) {
+      if (port === 22) add("ssh.port", "destination port 22");
+      else if (/openssh/i.test(connection.product)) add("ssh.openssh", `product hint on port ${port}`);
+      if (port === 55) add("dns.port55", "destination port 55");
+    }
+    const level = direction === "egress" ? outbound : inbound;
+    [rule, verdict] = RULES.find(([, , holds]) => holds(codes, level)) ?? [null, "allow"];
+    suspicious = verdict !== "allow";
+  }
+  return { ip, port, suspicious, verdict, rule, profile: "ingress", direction, score: { inbound, outbound }, findings, outcome, link };
+}
+
+function levelOf(level = null) {
+  const isKnown = level === null || level === 20 || level === 40 || level === 60 || level === 80 || level === 100;
+  return isKnown ? level : refuse("this is no assessment", "there is no such level");
+}
+
+function check(connection) {
+  for (const key in connection) {
+    const value = connection[key];
+    switch (key) {
+      case "port":
+        if (value != null && !(Number.isInteger(value) && value >= 0 && value <= 65_535)) refuse("connection.port", value);
+        break;
+      case "direction":
+        if (value != null && value !== "ingress" && value !== "egress") refuse("connection.direction", value);
+        break;
+      case "at":
+        if (value != null && Number.isNaN(Number(value))) refuse("connection.at", value);
+        break;
+      case "ip":
+      case "product":
+      case "path":
+      case "method":
+      case "host":
+      case "route":
+      case "client":
+        if (value != null && typeof value !== "string") refuse(`connection.${key}`, value);
+        break;
+      default:
+        refuse(`connection.${key}`, "there is no such key");
+    }
+  }
+}
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+const MAPPED = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/;
+
+/** The one form of an address. */
+function written(text, path) {
+  if (IPV4.test(text)) return text;
+  const url = `http://[${text}]/`;
+  if (!/^[0-9a-f:.]+$/i.test(text) || !URL.canParse(url)) refuse(path, `${text} is no address`);
+  const ip = new URL(url).hostname.slice(1, -1);
+  const octets = ip.match(MAPPED)?.slice(1).flatMap((part) => [parseInt(part, 16) >> 8, parseInt(part, 16) & 255]);
+  return octets ? `::ffff:${octets.join(".")}` : ip;
 }
