@@ -14,11 +14,12 @@ pub(crate) fn run(peers: u32) -> Result<()> {
     let mut steps = Steps::new("flood");
     let envoy = steps.run("envoy", "", envoy::find)?;
     let module = steps.run("build the module", "", module::build)?;
+    // Optimized, since what the client takes of the machine the proxy has not.
     steps.run("build the flood", "", || {
-        run_command(&mut cargo(["build", "--package", "host-test", "--bin", "flood"]))
+        run_command(&mut cargo(["build", "--release", "--package", "host-test", "--bin", "flood"]))
     })?;
     steps.run("flood", "", || {
-        let mut flood = program(workspace::target_directory().join("debug/flood"));
+        let mut flood = program(workspace::target_directory().join("release/flood"));
         flood.env("ENVOY", envoy).env("PORTCULLIS_WASM", module);
         run_command(flood.args(["--peers", &peers.to_string()]))
     })?;
