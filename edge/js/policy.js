@@ -90,8 +90,10 @@ export class Policy {
     );
     const shows = decided & SHOWS ? JSON.parse(this.#core.found(egress, port, product)) : [];
     const decision = { ...this.#rules[decided & RULE], shows };
-    if (this.#decisions.size === MOST) this.#decisions.clear();
-    if (isRepeatable) this.#decisions.set(key, decision);
+    if (isRepeatable) {
+      if (this.#decisions.size === MOST) this.#decisions.clear();
+      this.#decisions.set(key, decision);
+    }
     return decision;
   }
 

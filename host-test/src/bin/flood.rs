@@ -83,9 +83,9 @@ async fn main() -> Result<()> {
     let (flooded, (sources, samples)) = beside_the_known_peer(to, watched(&lab, &flooding)).await?;
     println!("  facts by source: {sources:?}");
     println!("busy: {} requests of the known peer, as fast as they are answered", peers / 10);
-    let (busy, ()) = as_fast_as_may_be(to, Flood::new(to, 0..peers / 10).only(peer::TOR)).await?;
+    let busy = as_fast_as_may_be(to, Flood::new(to, 0..peers / 10).only(peer::TOR)).await?;
     println!("rush: as many, each of another new peer");
-    let (rushed, ()) = as_fast_as_may_be(to, Flood::new(to, peers..peers + peers / 10)).await?;
+    let rushed = as_fast_as_may_be(to, Flood::new(to, peers..peers + peers / 10)).await?;
 
     let waits = |times: &Times| times.percentile(99).as_secs_f64() / quiet.percentile(99).as_secs_f64();
     let latency = |name: &str, times: &Times| {
@@ -117,14 +117,15 @@ async fn main() -> Result<()> {
 }
 
 /// Sends a flood without a pace, and says how fast it was.
-async fn as_fast_as_may_be(to: SocketAddr, flood: Flood) -> Result<(Times, ())> {
-    beside_the_known_peer(to, async {
+async fn as_fast_as_may_be(to: SocketAddr, flood: Flood) -> Result<Times> {
+    let (known, ()) = beside_the_known_peer(to, async {
         let start = Instant::now();
         flood.send(LINES).await?;
         println!("  {:.0} requests per second", f64::from(flood.count()) / start.elapsed().as_secs_f64());
         Ok(())
     })
-    .await
+    .await?;
+    Ok(known)
 }
 
 /// Runs something while the known peer asks.
