@@ -1,6 +1,6 @@
 //! Overrides and security events: what the control listener changes, on all workers.
 
-use super::workers::{Fleet, clean, peer};
+use super::fleet::{Fleet, clean, peer};
 use super::*;
 use crate::api::{Call, Caller, Credential, Head};
 use crate::{Place, Remote};

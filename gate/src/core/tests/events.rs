@@ -1,6 +1,6 @@
 //! What security events ask for.
 
-use super::workers::{Fleet, clean, peer};
+use super::fleet::{Fleet, clean, peer};
 use super::*;
 
 fn fleet(workers: usize, budget: &str) -> Fleet {
