@@ -56,6 +56,14 @@ fn two_thousand_worlds_keep_every_promise() {
     assert!(streams as u64 > 10 * worlds, "only {streams} streams in {worlds} worlds");
 }
 
+/// The module fails while it hands a report to the second of seven streams: the first was refused by facts all the same.
+#[test]
+fn whoever_is_refused_before_a_worker_fails_was_refused_by_facts() {
+    let world = World::of(77_047_071);
+    let lived = world.live(&MODULE, Level::Events).unwrap();
+    assert!(lived.mistakes.is_empty(), "{}", told(77_047_071, &world));
+}
+
 #[test]
 fn a_world_is_the_same_every_time_to_the_byte() {
     for seed in 0..16 {

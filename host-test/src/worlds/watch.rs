@@ -75,7 +75,9 @@ pub(super) struct Watch {
     paused: BTreeSet<usize>,
     /// How many streams of a peer passed or were refused, and how many decisions about it were logged.
     judgements: BTreeMap<IpAddr, (usize, usize)>,
-    /// When the last report about a peer reached the filter.
+    /// The peers about which a report reached the filter, which may have failed while it read it.
+    reported: BTreeSet<IpAddr>,
+    /// When the last report about a peer reached the filter, which lived on.
     learned: BTreeMap<IpAddr, u64>,
     callouts: BTreeMap<usize, Callout>,
     /// What was spent, by day.
@@ -100,6 +102,7 @@ impl Watch {
             streams: BTreeMap::new(),
             paused: BTreeSet::new(),
             judgements: BTreeMap::new(),
+            reported: BTreeSet::new(),
             learned: BTreeMap::new(),
             callouts: BTreeMap::new(),
             spent: BTreeMap::new(),
@@ -198,8 +201,11 @@ impl Watch {
                 if !refunded {
                     *self.spent.entry(callout.day).or_default() += 1;
                 }
-                if answer == "report" && reached && sim.is_alive(entry.worker) {
-                    self.learned.insert(callout.peer, entry.at);
+                if answer == "report" && reached {
+                    self.reported.insert(callout.peer);
+                    if sim.is_alive(entry.worker) {
+                        self.learned.insert(callout.peer, entry.at);
+                    }
                 }
             }
             Event::CalloutCancelled { callout } => drop(self.callouts.remove(callout)),

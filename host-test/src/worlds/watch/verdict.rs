@@ -22,7 +22,7 @@ impl Watch {
             Kind::Listed => return,
             Kind::Clean | Kind::Tagged | Kind::Denied => {}
         }
-        let by_evidence = kind == Kind::Denied && self.learned.contains_key(&peer);
+        let by_evidence = kind == Kind::Denied && self.reported.contains(&peer);
         let reason = why.is_some_and(is_reason);
         // A connection is closed without a word.
         let may_be_for_a_reason = why.is_none() && self.promises.denies_unknown;
@@ -117,7 +117,7 @@ impl Watch {
         match source {
             "list" if listed && verdict == right => {}
             "api" | "cache" | "shared" if !listed => {
-                if !self.learned.contains_key(&peer) {
+                if !self.reported.contains(&peer) {
                     self.mistake("verdict-without-facts", at, told);
                 } else if verdict != right {
                     self.mistake("wrong-verdict", at, told);
