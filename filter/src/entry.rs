@@ -28,10 +28,13 @@ extern "C" fn _initialize() {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Room for bytes of the proxy, which [`host`] takes over as a vector; none where there is no memory, so that the host call
-/// fails and not the VM.
+/// Room for bytes of the proxy, which [`host`] reads in place or takes over as a vector; none where there is no memory, so that
+/// the host call fails and not the VM.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut MaybeUninit<u8> {
+    if let Some(room) = host::short_room(size) {
+        return room;
+    }
     let mut room: Vec<MaybeUninit<u8>> = Vec::new();
     if room.try_reserve_exact(size).is_err() {
         return core::ptr::null_mut();

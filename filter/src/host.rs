@@ -5,8 +5,12 @@
 //! the proxy-wasm ABI 0.2.1 (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>).
 #![allow(unsafe_code)]
 
+mod abi;
+
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
 use evaluator::decimal;
 use gate::{Conflict, Moment, Store, Version};
 
@@ -103,6 +107,23 @@ pub(crate) fn now() -> Option<Moment> {
 pub(crate) fn property(path: &[u8]) -> Result<Vec<u8>, Status> {
     // SAFETY: the path is one live slice; `received` hands over valid places for the answer.
     received(|data, size| unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// What `read` makes of a property that is short, such as an address: no memory is allocated for it. A longer one is read all the
+/// same.
+pub(crate) fn short_property<R>(path: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<R, Status> {
+    let (mut data, mut size) = (core::ptr::null_mut(), 0);
+    SHORT.is_offered.set(true);
+    // SAFETY: the path is one live slice, and the places for the answer are live.
+    let status = unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    SHORT.is_offered.set(false);
+    check(status)?;
+    if data == SHORT.bytes.get().cast() {
+        // SAFETY: the host has filled these bytes and keeps no pointer, and nobody is given them again before they are read:
+        // they are offered for the time of one host call alone.
+        return Ok(read(unsafe { core::slice::from_raw_parts(data, size.min(ROOM)) }));
+    }
+    Ok(read(&taken(data, size)))
 }
 
 /// Sets a property of the current context: filter state under the key `wasm.` and the name.
@@ -316,12 +337,38 @@ fn check(status: u32) -> Result<(), Status> {
 fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (core::ptr::null_mut(), 0);
     check(call(&mut data, &mut size))?;
+    Ok(taken(data, size))
+}
+
+/// Takes over what the host put into memory from the module's own allocator.
+fn taken(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, whose allocator is Vec's, filled
     // them, and keeps no pointer.
-    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+/// As long as an address gets, with a port and the name of an interface.
+const ROOM: usize = 64;
+
+/// Room for an answer that is read before anything else is asked for. Memory from the allocator costs a warm request an eighth of
+/// what it runs in the module.
+struct Short {
+    bytes: UnsafeCell<[MaybeUninit<u8>; ROOM]>,
+    is_offered: Cell<bool>,
+}
+
+// SAFETY: a VM of the proxy has one thread, and so has every module that is built for it without the feature `atomics`.
+#[cfg(not(target_feature = "atomics"))]
+unsafe impl Sync for Short {}
+
+static SHORT: Short = Short { bytes: UnsafeCell::new([MaybeUninit::uninit(); ROOM]), is_offered: Cell::new(false) };
+
+/// The room for a short answer, where the host call under way offers it and so many bytes fit.
+pub(crate) fn short_room(size: usize) -> Option<*mut MaybeUninit<u8>> {
+    (size <= ROOM && SHORT.is_offered.replace(false)).then(|| SHORT.bytes.get().cast())
 }
 
 /// Writes headers in the ABI's form: their number, each one's lengths, then names and values, each ended by NUL.
@@ -342,91 +389,4 @@ fn pairs(headers: &[(&str, &str)]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-mod abi {
-    #[link(wasm_import_module = "env")]
-    unsafe extern "C" {
-        pub(super) fn proxy_log(level: u32, line: *const u8, size: usize) -> u32;
-        pub(super) fn proxy_get_current_time_nanoseconds(nanoseconds: *mut u64) -> u32;
-        pub(super) fn proxy_set_tick_period_milliseconds(milliseconds: u32) -> u32;
-        pub(super) fn proxy_get_property(path: *const u8, size: usize, data: *mut *mut u8, out: *mut usize) -> u32;
-        pub(super) fn proxy_set_property(path: *const u8, size: usize, value: *const u8, value_size: usize) -> u32;
-        pub(super) fn proxy_get_header_map_value(
-            map: u32,
-            name: *const u8,
-            size: usize,
-            data: *mut *mut u8,
-            out: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_replace_header_map_value(
-            map: u32,
-            name: *const u8,
-            size: usize,
-            value: *const u8,
-            value_size: usize,
-        ) -> u32;
-        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, size: usize) -> u32;
-        pub(super) fn proxy_get_buffer_bytes(
-            buffer: u32,
-            start: usize,
-            most: usize,
-            data: *mut *mut u8,
-            out: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
-        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
-        pub(super) fn proxy_close_stream(stream: u32) -> u32;
-        pub(super) fn proxy_send_local_response(
-            status: u32,
-            details: *const u8,
-            details_size: usize,
-            body: *const u8,
-            body_size: usize,
-            headers: *const u8,
-            headers_size: usize,
-            grpc_status: i32,
-        ) -> u32;
-        pub(super) fn proxy_http_call(
-            cluster: *const u8,
-            cluster_size: usize,
-            headers: *const u8,
-            headers_size: usize,
-            body: *const u8,
-            body_size: usize,
-            trailers: *const u8,
-            trailers_size: usize,
-            milliseconds: u32,
-            token: *mut u32,
-        ) -> u32;
-        pub(super) fn proxy_register_shared_queue(name: *const u8, size: usize, queue: *mut u32) -> u32;
-        pub(super) fn proxy_enqueue_shared_queue(queue: u32, value: *const u8, size: usize) -> u32;
-        pub(super) fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, out: *mut usize) -> u32;
-        pub(super) fn proxy_get_shared_data(
-            key: *const u8,
-            size: usize,
-            data: *mut *mut u8,
-            out: *mut usize,
-            version: *mut u32,
-        ) -> u32;
-        pub(super) fn proxy_set_shared_data(
-            key: *const u8,
-            size: usize,
-            value: *const u8,
-            value_size: usize,
-            version: u32,
-        ) -> u32;
-        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, size: usize, metric: *mut u32) -> u32;
-        pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
-        pub(super) fn proxy_record_metric(metric: u32, value: u64) -> u32;
-        pub(super) fn proxy_call_foreign_function(
-            name: *const u8,
-            size: usize,
-            argument: *const u8,
-            argument_size: usize,
-            data: *mut *mut u8,
-            out: *mut usize,
-        ) -> u32;
-        pub(super) fn proxy_done() -> u32;
-    }
 }

@@ -106,9 +106,8 @@ pub(crate) fn upstream() -> Option<IpAddr> {
 
 /// The port to which the current connection was made.
 pub(crate) fn port() -> Option<u16> {
-    let value = host::property(b"destination\0port").ok()?;
-    let number = u64::from_le_bytes(value.try_into().ok()?);
-    u16::try_from(number).ok()
+    let number = |value: &[u8]| Some(u64::from_le_bytes(value.try_into().ok()?));
+    u16::try_from(host::short_property(b"destination\0port", number).ok()??).ok()
 }
 
 /// The port that the scheme stands for, where the authority names none.
@@ -120,5 +119,5 @@ fn usual_port() -> u16 {
 }
 
 fn address(path: &[u8]) -> Option<Peer> {
-    parse_peer(&host::property(path).ok()?).ok()
+    host::short_property(path, parse_peer).ok()?.ok()
 }
