@@ -8,7 +8,7 @@ use host_test::{
     host::{Effect, Fault, Metric, Module},
     lab,
     sim::{Answer, Config, Cost, Outcome, Request, Rule, Sim},
-    trace::Level,
+    trace::{Event, Level, Trace},
 };
 use serde_json::{Value, json};
 use std::{
@@ -82,14 +82,33 @@ fn a_request_whose_forged_tag_the_proxy_will_not_change_does_not_pass() {
 }
 
 #[test]
-fn a_peer_without_an_address_passes_untagged_however_long_its_name_is() {
+fn a_peer_without_an_address_passes_untagged_and_a_long_name_goes_elsewhere_than_an_address() {
     let mut sim = sim(json!({}));
-    for length in [1, 58, 59, 60, 5_000] {
-        let outcome = ask(&mut sim, Request::get("/").source(&format!("/run/{}", "x".repeat(length))));
-        assert_eq!(outcome.status, Some(200), "{length}");
-        assert_eq!(outcome.forwarded.unwrap().first("x-criminalip"), None, "{length}");
-        assert!(ask(&mut sim, from(fake::peer::CLEAN)).forwarded.unwrap().first("x-criminalip").is_some(), "{length}");
+    sim.set_trace(Level::Calls);
+    let mut place = |source: &str, is_tagged: bool| {
+        let outcome = ask(&mut sim, Request::get("/").source(source));
+        assert_eq!(outcome.status, Some(200), "{source}");
+        assert_eq!(outcome.forwarded.unwrap().first("x-criminalip").is_some(), is_tagged, "{source}");
+        allocated(&sim.trace(), source.len()).unwrap()
+    };
+    let address = place(&format!("{}:50000", fake::peer::CLEAN), true);
+    for (length, is_there) in [(6, true), (63, true), (64, true), (65, false), (5_000, false)] {
+        let name = format!("/run/{}", "x".repeat(length - 5));
+        assert_eq!(place(&name, false) == address, is_there, "{length} bytes");
+        assert_eq!(place(&format!("{}:50000", fake::peer::CLEAN), true), address, "after {length} bytes");
     }
+}
+
+/// Where the module last had the proxy put so many bytes.
+fn allocated(trace: &Trace, size: usize) -> Option<u64> {
+    trace.entries().windows(2).rev().find_map(|pair| match (&pair[0].event, &pair[1].event) {
+        (Event::Enter { function, arguments }, Event::Leave { result, .. })
+            if function == "proxy_on_memory_allocate" && *arguments == [size as u64] =>
+        {
+            *result
+        }
+        _ => None,
+    })
 }
 
 /// What a warm request may cost. The calls are exact; the fuel, which is about the instructions, leaves room for a change
